@@ -1,0 +1,64 @@
+//! The only file that reads a clock. Everything else asks the loop, or takes `now` as an argument.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+/// The loop's time: read once a turn, or made up.
+pub(crate) struct Clock {
+    now: Cell<Instant>,
+    /// Time stands still until the loop moves it to the next deadline.
+    is_virtual: bool,
+}
+
+impl Clock {
+    pub(crate) fn new(is_virtual: bool) -> Clock {
+        Clock {
+            now: Cell::new(precise()),
+            is_virtual,
+        }
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.now.get()
+    }
+
+    pub(crate) fn is_virtual(&self) -> bool {
+        self.is_virtual
+    }
+
+    /// Takes over the time that was read after a wait; virtual time ignores it.
+    pub(crate) fn refresh(&self, now: Instant) {
+        if !self.is_virtual {
+            self.now.set(now);
+        }
+    }
+
+    /// Moves virtual time forward.
+    pub(crate) fn jump_to(&self, deadline: Instant) {
+        debug_assert!(self.is_virtual, "real time cannot be moved");
+        self.now.set(deadline.max(self.now.get()));
+    }
+}
+
+/// The real time.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the file that reads the clock"
+)]
+pub(crate) fn precise() -> Instant {
+    Instant::now()
+}
+
+/// A time that is a few milliseconds coarse and costs a fifth of the precise one, for noticing
+/// slow callbacks: it is read once per callback.
+#[cfg(target_os = "linux")]
+pub(crate) fn coarse() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn coarse() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}

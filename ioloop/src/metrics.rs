@@ -1,0 +1,129 @@
+//! Counters of what a loop has done, and the listing of what lives in it.
+
+use std::cell::Cell;
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use crate::io_loop::IoLoop;
+
+/// What a loop has done since it was made, and what lives in it now.
+///
+/// Every number but those called *live* only grows; wrap-around takes centuries.
+///
+/// ```
+/// let io_loop = ioloop::IoLoop::current();
+/// io_loop.add_callback(|| {});
+/// io_loop.turn(Some(std::time::Duration::ZERO));
+/// assert_eq!(io_loop.metrics().callbacks, 1);
+/// assert_eq!(io_loop.metrics().turns, 1);
+/// ```
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Turns that have ended.
+    pub turns: u64,
+    /// Events handed to handlers and sources.
+    pub events: u64,
+    /// Callbacks run, those from other threads included.
+    pub callbacks: u64,
+    /// Times a task was polled.
+    pub polls: u64,
+    /// Timers that fired.
+    pub timers_fired: u64,
+    /// Time spent running code, the loop's own included.
+    pub busy: Duration,
+    /// Time spent waiting for events.
+    pub idle: Duration,
+    /// The longest turn, its wait not counted: the longest that anything had to wait.
+    pub longest_turn: Duration,
+    /// Registered handlers and sources, live.
+    pub live_handlers: usize,
+    /// Pending timers, live.
+    pub live_timers: usize,
+    /// Unfinished tasks, live.
+    pub live_tasks: usize,
+}
+
+/// The counters inside the loop.
+pub(crate) struct Counters {
+    pub(crate) totals: Cell<Metrics>,
+    turn_began: Cell<Instant>,
+}
+
+impl Counters {
+    pub(crate) fn new(now: Instant) -> Counters {
+        Counters {
+            totals: Cell::default(),
+            turn_began: Cell::new(now),
+        }
+    }
+
+    pub(crate) fn count(&self, change: impl FnOnce(&mut Metrics)) {
+        let mut totals = self.totals.get();
+        change(&mut totals);
+        self.totals.set(totals);
+    }
+
+    /// A turn has ended: code ran until `wait_began`, the wait lasted until `now`.
+    pub(crate) fn turn_ended(&self, wait_began: Instant, now: Instant) {
+        let busy = wait_began.saturating_duration_since(self.turn_began.replace(now));
+        self.count(|totals| {
+            totals.turns += 1;
+            totals.busy += busy;
+            totals.idle += now.saturating_duration_since(wait_began);
+            totals.longest_turn = totals.longest_turn.max(busy);
+        });
+    }
+
+    /// The loop starts running: what its owner did since the last turn was not the loop's time.
+    pub(crate) fn resume(&self, now: Instant) {
+        self.turn_began.set(now);
+    }
+}
+
+impl IoLoop {
+    /// What the loop has done and what lives in it.
+    ///
+    /// ```
+    /// let metrics = ioloop::IoLoop::current().metrics();
+    /// println!("longest turn: {:?}", metrics.longest_turn);
+    /// ```
+    pub fn metrics(&self) -> Metrics {
+        let core = &self.core;
+        Metrics {
+            live_handlers: core.sources.borrow().len(),
+            live_timers: core.timers.borrow().len(),
+            live_tasks: core.tasks.borrow().len(),
+            ..core.counters.totals.get()
+        }
+    }
+
+    /// Lists every handler, timer and task that lives, a line each, with the place that made it.
+    ///
+    /// ```
+    /// let io_loop = ioloop::IoLoop::current();
+    /// io_loop.call_later(std::time::Duration::from_secs(9), || {});
+    /// assert!(io_loop.dump().contains("timer in 9s, made at "));
+    /// ```
+    pub fn dump(&self) -> String {
+        let mut text = String::new();
+        for view in self.core.sources.borrow().views() {
+            let (fd, interest, location) = (view.fd, view.interest, view.location);
+            let _ = writeln!(
+                text,
+                "handler of fd {fd} for {interest:?}, made at {location}"
+            );
+        }
+        let now = self.now();
+        let mut timers: Vec<_> = self.core.timers.borrow().views().collect();
+        timers.sort_by_key(|(deadline, _)| *deadline);
+        for (deadline, location) in timers {
+            let remaining = deadline.saturating_duration_since(now);
+            let _ = writeln!(text, "timer in {remaining:?}, made at {location}");
+        }
+        for location in self.core.tasks.borrow().locations() {
+            let _ = writeln!(text, "task, made at {location}");
+        }
+        text
+    }
+}

@@ -1,0 +1,237 @@
+//! The table of registered descriptors, and the one unsafe block: handing them to the poller.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::panic::Location;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use polling::{Event as PollerEvent, PollMode, Poller};
+use slab::Slab;
+
+use crate::handlers::{HandlerId, Interest, Source};
+
+/// Who lives in the poller, by versioned key.
+///
+/// Nothing here calls user code: the caller asks `as_fd` before it borrows the table, and drops
+/// what it gets back after the borrow has ended.
+#[derive(Default)]
+pub(crate) struct Sources {
+    slots: Slab<Slot>,
+    /// The version of the next registration. Versions are what makes a stale event or id miss.
+    next_version: u32,
+    /// Objects that changed their descriptor while they were registered. They stay until the
+    /// poller is gone, since only they know whether the registered one is still open.
+    retained: Vec<Rc<dyn Source>>,
+}
+
+struct Slot {
+    source: Rc<dyn Source>,
+    location: &'static Location<'static>,
+    version: u32,
+    /// The number that was registered. If `source.as_fd()` differs, we no longer touch the poller.
+    fd: RawFd,
+    /// The descriptor is in the poller exactly while this is not none.
+    interest: Interest,
+}
+
+/// A registered descriptor as `dump()` lists it.
+pub(crate) struct SourceView {
+    pub(crate) fd: RawFd,
+    pub(crate) interest: Interest,
+    pub(crate) location: &'static Location<'static>,
+}
+
+impl Sources {
+    /// Puts `source` into the table, not yet into the poller.
+    pub(crate) fn insert(
+        &mut self,
+        source: Rc<dyn Source>,
+        fd: RawFd,
+        location: &'static Location<'static>,
+    ) -> io::Result<HandlerId> {
+        let entry = self.slots.vacant_entry();
+        let index = entry.key();
+        if index >= INDEX_MAX {
+            return Err(io::Error::other("the loop has no room for another handler"));
+        }
+        self.next_version = (self.next_version + 1) & HALF_MASK as u32;
+        let version = self.next_version;
+        entry.insert(Slot {
+            source,
+            location,
+            version,
+            fd,
+            interest: Interest::NONE,
+        });
+        Ok(HandlerId {
+            index: index as u32,
+            version,
+        })
+    }
+
+    /// Takes an entry out; the caller drops it when no borrow is alive.
+    pub(crate) fn take(&mut self, id: HandlerId) -> Option<Rc<dyn Source>> {
+        self.slot(id)?;
+        Some(self.slots.remove(id.index as usize).source)
+    }
+
+    /// Keeps `source` alive until the poller is gone.
+    pub(crate) fn retain(&mut self, source: Rc<dyn Source>) {
+        self.retained.push(source);
+    }
+
+    /// Takes everything out, for closing.
+    pub(crate) fn take_all(&mut self) -> Vec<Rc<dyn Source>> {
+        let mut sources = std::mem::take(&mut self.retained);
+        sources.extend(self.slots.drain().map(|slot| slot.source));
+        sources
+    }
+
+    pub(crate) fn set_interest(&mut self, id: HandlerId, interest: Interest) {
+        if self.slot(id).is_some() {
+            self.slots[id.index as usize].interest = interest;
+        }
+    }
+
+    pub(crate) fn source(&self, id: HandlerId) -> Option<Rc<dyn Source>> {
+        self.slot(id).map(|slot| slot.source.clone())
+    }
+
+    /// The descriptor that was registered, and what it is watched for.
+    pub(crate) fn registration(&self, id: HandlerId) -> Option<(RawFd, Interest)> {
+        self.slot(id).map(|slot| (slot.fd, slot.interest))
+    }
+
+    /// What a dispatch needs: who to call, for what, and where it was made.
+    pub(crate) fn dispatch(
+        &self,
+        id: HandlerId,
+    ) -> Option<(Rc<dyn Source>, Interest, &'static Location<'static>)> {
+        self.slot(id)
+            .map(|slot| (slot.source.clone(), slot.interest, slot.location))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(crate) fn views(&self) -> impl Iterator<Item = SourceView> {
+        self.slots.iter().map(|(_, slot)| SourceView {
+            fd: slot.fd,
+            interest: slot.interest,
+            location: slot.location,
+        })
+    }
+
+    fn slot(&self, id: HandlerId) -> Option<&Slot> {
+        self.slots
+            .get(id.index as usize)
+            .filter(|slot| slot.version == id.version)
+    }
+}
+
+impl HandlerId {
+    pub(crate) fn key(self) -> usize {
+        (self.version as usize) << HALF_BITS | self.index as usize
+    }
+
+    pub(crate) fn from_key(key: usize) -> HandlerId {
+        HandlerId {
+            index: (key & HALF_MASK) as u32,
+            version: (key >> HALF_BITS) as u32,
+        }
+    }
+}
+
+/// What the poller is asked to watch for `interest`.
+pub(crate) fn poller_event(key: usize, interest: Interest) -> PollerEvent {
+    let (read, write) = (
+        interest.contains(Interest::READ),
+        interest.contains(Interest::WRITE),
+    );
+    PollerEvent::new(key, read, write)
+}
+
+/// Registers the descriptor of `source`; the only way into the poller.
+///
+/// `Arc` and `Rc` owners go through this one function, so that the unsafe call stands once.
+#[expect(
+    unsafe_code,
+    reason = "one of the workspace's two blocks, with its proof"
+)]
+pub(crate) fn register<S: AsFd + ?Sized>(
+    poller: &Arc<Poller>,
+    source: &S,
+    event: PollerEvent,
+    mode: PollMode,
+) -> io::Result<()> {
+    let fd = source.as_fd().as_raw_fd();
+    // SAFETY: `add_with_mode` asks that the descriptor leaves the poller before it is closed. Two
+    // callers exist. `IoLoop::watch` registers what an `Rc<dyn Source>` owns, and the table above
+    // holds that `Rc` until the descriptor was deleted from the poller or, where `as_fd` answers
+    // another number by then (`retain`), until the poller itself is gone: the table's fields are
+    // private to this file, and `IoLoop::remove_handler` and `close` are all that takes an `Rc`
+    // out. `Direct` registers its eventfd, which it owns beside the poller. A source that closes
+    // its descriptor through interior mutability behind our back breaks its own I/O safety; the
+    // poller then holds a number that the kernel has removed by itself.
+    unsafe { poller.add_with_mode(fd, event, mode) }
+}
+
+/// Half a key is the slot's index, half its version.
+const HALF_BITS: u32 = usize::BITS / 2;
+const HALF_MASK: usize = (1 << HALF_BITS) - 1;
+
+/// The two highest keys are `polling`'s own and ours for the wake-up; indexes stay below both.
+/// On 32-bit targets this is the limit of 65,534 handlers a loop.
+const INDEX_MAX: usize = HALF_MASK - 1;
+
+/// The key of the eventfd that wakes a loop.
+pub(crate) const WAKE_KEY: usize = usize::MAX - 1;
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::{BorrowedFd, OwnedFd};
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::handlers::Event;
+
+    struct Idle(OwnedFd);
+
+    impl AsFd for Idle {
+        fn as_fd(&self) -> BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+    }
+
+    impl Source for Idle {
+        fn ready(self: Rc<Self>, _: Event) {}
+    }
+
+    fn idle() -> Rc<dyn Source> {
+        Rc::new(Idle(UnixStream::pair().unwrap().0.into()))
+    }
+
+    #[test]
+    fn a_stale_id_does_not_reach_its_successor() {
+        let mut sources = Sources::default();
+        let first = sources.insert(idle(), 3, Location::caller()).unwrap();
+        assert!(sources.take(first).is_some());
+        let second = sources.insert(idle(), 3, Location::caller()).unwrap();
+        assert_eq!(first.index, second.index, "the slot is reused");
+        assert!(sources.source(first).is_none());
+        assert!(sources.take(first).is_none());
+        assert!(sources.source(second).is_some());
+    }
+
+    #[test]
+    fn keys_round_trip_and_keep_clear_of_the_reserved_ones() {
+        let highest = HandlerId {
+            index: INDEX_MAX as u32 - 1,
+            version: HALF_MASK as u32,
+        };
+        assert_eq!(HandlerId::from_key(highest.key()), highest);
+        assert!(highest.key() < WAKE_KEY);
+    }
+}

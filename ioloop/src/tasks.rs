@@ -1,0 +1,273 @@
+//! Tasks: futures that the loop polls, and the handle to one.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use async_task::{Builder, FallibleTask, Runnable, ScheduleInfo, WithInfo};
+use pin_project_lite::pin_project;
+use slab::Slab;
+
+use crate::io_loop::{Core, IoLoop};
+use crate::panics::{Reported, contain, report};
+use crate::thread;
+
+/// A handle to a spawned future; awaiting it gives the future's output.
+///
+/// Dropping the handle cancels the task: its future is dropped in the next turn. Call
+/// [`detach`](Task::detach) to let it run on by itself.
+///
+/// # Panics
+/// Awaiting a task that panicked goes on with that panic, which was reported already. Awaiting a
+/// task whose loop was closed panics too.
+///
+/// # Cancel safety
+/// Awaiting by `&mut` may be given up and taken up again.
+///
+/// ```
+/// let io_loop = ioloop::IoLoop::current();
+/// let task = io_loop.spawn(async { 6 * 7 });
+/// assert_eq!(io_loop.run_until(task), 42);
+/// ```
+#[must_use = "dropping a task cancels it; call detach() to let it run by itself"]
+pub struct Task<T> {
+    inner: FallibleTask<Result<T, Box<Reported>>, u32>,
+}
+
+impl<T> Task<T> {
+    /// Lets the task run to its end by itself. A panic in it is still reported.
+    ///
+    /// ```
+    /// ioloop::IoLoop::current().spawn(async { println!("hello") }).detach();
+    /// ```
+    pub fn detach(self) {
+        self.inner.detach();
+    }
+
+    /// Cancels the task and waits until its future is dropped. Gives the output if the task had
+    /// finished before.
+    ///
+    /// ```
+    /// let io_loop = ioloop::IoLoop::current();
+    /// let forever = io_loop.spawn(std::future::pending::<()>());
+    /// assert_eq!(io_loop.run_until(forever.cancel()), None);
+    /// ```
+    pub async fn cancel(self) -> Option<T> {
+        self.inner.cancel().await.and_then(Result::ok)
+    }
+
+    /// Whether the task has finished or was cancelled.
+    ///
+    /// ```
+    /// let io_loop = ioloop::IoLoop::current();
+    /// let task = io_loop.spawn(async {});
+    /// assert!(!task.is_finished());
+    /// io_loop.turn(Some(std::time::Duration::ZERO));
+    /// assert!(task.is_finished());
+    /// ```
+    pub fn is_finished(&self) -> bool {
+        self.inner.is_finished()
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        Pin::new(&mut self.inner)
+            .poll(context)
+            .map(|outcome| match outcome {
+                Some(Ok(output)) => output,
+                Some(Err(reported)) => resume_unwind(reported),
+                None => panic!("the awaited task was cancelled: its event loop is closed"),
+            })
+    }
+}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Task")
+            .field("is_finished", &self.is_finished())
+            .finish()
+    }
+}
+
+impl IoLoop {
+    /// Runs `future` on this loop, from the next turn on, beside everything else.
+    ///
+    /// The future need not be `Send`: it never leaves this thread. A panic in it is reported once
+    /// through `tracing`, also when the task is detached, and ends only this task. On a loop that
+    /// is closed the future is dropped at once.
+    ///
+    /// ```
+    /// use std::{cell::Cell, rc::Rc};
+    ///
+    /// let io_loop = ioloop::IoLoop::current();
+    /// let done = Rc::new(Cell::new(false));
+    /// let flag = done.clone();
+    /// let task = io_loop.spawn(async move { flag.set(true) });
+    /// io_loop.run_until(task);
+    /// assert!(done.get());
+    /// ```
+    #[track_caller]
+    pub fn spawn<F>(&self, future: F) -> Task<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        self.spawn_at(Location::caller(), future)
+    }
+
+    pub(crate) fn spawn_at<F>(
+        &self,
+        location: &'static Location<'static>,
+        future: F,
+    ) -> Task<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let index = self.core.tasks.borrow_mut().insert(location);
+        let entry = TaskEntry {
+            core: self.core.clone(),
+            index,
+        };
+        let inbox = self.core.inbox.clone();
+        let schedule = move |runnable: Runnable<u32>, info: ScheduleInfo| {
+            thread::schedule(&inbox, runnable, info);
+        };
+        let (runnable, task) = Builder::new().metadata(index).spawn_local(
+            |_| Tracked {
+                entry,
+                future: Some(future),
+            },
+            WithInfo(schedule),
+        );
+
+        if self.is_closed() {
+            drop(runnable);
+        } else {
+            self.core
+                .tasks
+                .borrow_mut()
+                .set_waker(index, runnable.waker());
+            runnable.schedule();
+        }
+        Task {
+            inner: task.fallible(),
+        }
+    }
+}
+
+pin_project! {
+    /// A spawned future, with its panics contained and its place in the table given back.
+    struct Tracked<F> {
+        // Dropped last, so that the table is empty only when every future is gone.
+        #[pin]
+        future: Option<F>,
+        entry: TaskEntry,
+    }
+
+    impl<F> PinnedDrop for Tracked<F> {
+        /// async-task aborts the process if a destructor panics while it drops a task.
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let location = this.entry.location();
+            contain("the destructor of a task", location, || this.future.set(None));
+        }
+    }
+}
+
+impl<F: Future> Future for Tracked<F> {
+    type Output = Result<F::Output, Box<Reported>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let future = this
+            .future
+            .as_mut()
+            .as_pin_mut()
+            .expect("async-task polls no finished task");
+        match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
+            Ok(poll) => poll.map(Ok),
+            Err(payload) => {
+                let location = this.entry.location();
+                Poll::Ready(Err(report("a task", location, payload)))
+            }
+        }
+    }
+}
+
+/// A task's place in the table; gives it back when the future is gone.
+struct TaskEntry {
+    core: Rc<Core>,
+    index: u32,
+}
+
+impl TaskEntry {
+    fn location(&self) -> &'static Location<'static> {
+        self.core.tasks.borrow().location(self.index)
+    }
+}
+
+impl Drop for TaskEntry {
+    fn drop(&mut self) {
+        // The waker may hold the last reference to the task: it goes when the borrow has ended.
+        let waker = self.core.tasks.borrow_mut().remove(self.index);
+        drop(waker);
+    }
+}
+
+/// Every task that has not ended, so that `close` can reach it and `dump` can name it.
+#[derive(Default)]
+pub(crate) struct TaskTable {
+    entries: Slab<LiveTask>,
+}
+
+struct LiveTask {
+    location: &'static Location<'static>,
+    waker: Option<Waker>,
+}
+
+impl TaskTable {
+    fn insert(&mut self, location: &'static Location<'static>) -> u32 {
+        self.entries.insert(LiveTask {
+            location,
+            waker: None,
+        }) as u32
+    }
+
+    fn set_waker(&mut self, index: u32, waker: Waker) {
+        self.entries[index as usize].waker = Some(waker);
+    }
+
+    fn remove(&mut self, index: u32) -> Option<Waker> {
+        self.entries.remove(index as usize).waker
+    }
+
+    pub(crate) fn location(&self, index: u32) -> &'static Location<'static> {
+        self.entries[index as usize].location
+    }
+
+    pub(crate) fn wakers(&self) -> Vec<Waker> {
+        self.entries
+            .iter()
+            .filter_map(|(_, task)| task.waker.clone())
+            .collect()
+    }
+
+    pub(crate) fn locations(&self) -> impl Iterator<Item = &'static Location<'static>> {
+        self.entries.iter().map(|(_, task)| task.location)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}

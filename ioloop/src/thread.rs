@@ -1,0 +1,131 @@
+//! What a thread holds of its loop: the handle, and the queue of tasks that are ready to run.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+
+use async_task::{Runnable, ScheduleInfo};
+
+use crate::inbox::Inbox;
+use crate::io_loop::IoLoop;
+
+thread_local! {
+    static THREAD: Thread = const { Thread::new() };
+}
+
+/// One loop per thread makes one queue per thread enough: it belongs to the loop of `loop_id`.
+struct Thread {
+    /// Zero while the thread has no loop.
+    loop_id: Cell<usize>,
+    ready: RefCell<VecDeque<Runnable<u32>>>,
+    /// Tasks that were woken while they ran, as `yield_now` does. They wait for the next turn, so
+    /// that giving way lets input and timers in, whatever the budget of a turn is.
+    yielded: RefCell<Vec<Runnable<u32>>>,
+    current: RefCell<Option<IoLoop>>,
+}
+
+impl Thread {
+    const fn new() -> Thread {
+        Thread {
+            loop_id: Cell::new(0),
+            ready: RefCell::new(VecDeque::new()),
+            yielded: RefCell::new(Vec::new()),
+            current: RefCell::new(None),
+        }
+    }
+}
+
+impl Drop for Thread {
+    /// The thread ends with a loop that nobody closed. While this runs the thread-local is out of
+    /// reach, so what closing wakes goes through the inbox; what is queued here goes first.
+    fn drop(&mut self) {
+        let io_loop = self.current.take();
+        while let Some(runnable) = pop(&self.ready) {
+            drop(runnable);
+        }
+        drop(self.yielded.take());
+        if let Some(io_loop) = io_loop {
+            io_loop.close();
+        }
+    }
+}
+
+/// This thread's loop, if it has one and the thread is not ending.
+pub(crate) fn current() -> Option<IoLoop> {
+    THREAD
+        .try_with(|thread| thread.current.borrow().clone())
+        .ok()
+        .flatten()
+}
+
+/// Makes `io_loop` this thread's; the caller has checked that there is none.
+pub(crate) fn install(io_loop: IoLoop) {
+    THREAD.with(|thread| {
+        thread.loop_id.set(io_loop.id());
+        let previous = thread.current.borrow_mut().replace(io_loop);
+        debug_assert!(previous.is_none(), "one loop per thread");
+    });
+}
+
+/// The loop is closed: the thread may have another.
+pub(crate) fn uninstall(loop_id: usize) {
+    let _ = THREAD.try_with(|thread| {
+        if thread.loop_id.get() == loop_id {
+            thread.loop_id.set(0);
+            let io_loop = thread.current.borrow_mut().take();
+            drop(io_loop);
+        }
+    });
+}
+
+/// Queues a woken task: without a lock on its loop's thread, through the inbox from elsewhere.
+pub(crate) fn schedule(inbox: &Inbox, runnable: Runnable<u32>, info: ScheduleInfo) {
+    let mut slot = Some(runnable);
+    let _ = THREAD.try_with(|thread| {
+        if thread.loop_id.get() == inbox.loop_id {
+            if let Some(runnable) = slot.take() {
+                if info.woken_while_running {
+                    thread.yielded.borrow_mut().push(runnable);
+                } else {
+                    thread.ready.borrow_mut().push_back(runnable);
+                }
+            }
+        }
+    });
+    if let Some(runnable) = slot {
+        inbox.post_runnable(runnable);
+    }
+}
+
+/// Whether the calling thread's loop is the one of `loop_id`.
+pub(crate) fn has_loop(loop_id: usize) -> bool {
+    THREAD
+        .try_with(|thread| thread.loop_id.get() == loop_id)
+        .unwrap_or(false)
+}
+
+pub(crate) fn push_ready(runnable: Runnable<u32>) {
+    THREAD.with(|thread| thread.ready.borrow_mut().push_back(runnable));
+}
+
+pub(crate) fn pop_ready() -> Option<Runnable<u32>> {
+    THREAD.try_with(|thread| pop(&thread.ready)).ok().flatten()
+}
+
+/// Makes the tasks that gave way ready again, behind those that are.
+pub(crate) fn requeue_yielded() {
+    let _ = THREAD.try_with(|thread| {
+        let mut yielded = thread.yielded.borrow_mut();
+        if !yielded.is_empty() {
+            thread.ready.borrow_mut().extend(yielded.drain(..));
+        }
+    });
+}
+
+pub(crate) fn has_ready() -> bool {
+    THREAD.with(|thread| !thread.ready.borrow().is_empty() || !thread.yielded.borrow().is_empty())
+}
+
+/// In a statement of its own: dropping a runnable runs user code, which may queue another.
+fn pop(queue: &RefCell<VecDeque<Runnable<u32>>>) -> Option<Runnable<u32>> {
+    queue.borrow_mut().pop_front()
+}

@@ -1,0 +1,303 @@
+//! Timers as a pure structure: a heap of deadlines over a slab of what to do.
+//!
+//! Most timers are deadlines that never fire, so cancelling must cost nothing: it empties the
+//! slab's entry and leaves a tombstone in the heap, and the heap is swept when half of it is
+//! tombstones. Deadlines that grow with time, the usual case, are appended without sifting.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::panic::Location;
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+
+/// Names a timer. Ids are not reused: a stale one never reaches a later timer.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// let io_loop = ioloop::IoLoop::current();
+/// let id = io_loop.call_later(Duration::from_secs(60), || println!("a minute has passed"));
+/// assert!(io_loop.remove_timeout(id));
+/// assert!(!io_loop.remove_timeout(id));
+/// ```
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct TimerId {
+    index: u32,
+    /// Never used twice by a loop, which is what makes ids unique.
+    sequence: u64,
+}
+
+/// Deadlines in order, each with a `T` to hand out when it has passed.
+pub(crate) struct Timers<T> {
+    /// Deadlines count from here, so that a heap entry holds eight bytes instead of sixteen.
+    epoch: Instant,
+    heap: BinaryHeap<Reverse<Deadline>>,
+    entries: Slab<Entry<T>>,
+    next_sequence: u64,
+}
+
+/// Ordered by time, then by creation: first in, first out among equals.
+#[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
+struct Deadline {
+    nanoseconds: u64,
+    sequence: u64,
+    index: u32,
+}
+
+struct Entry<T> {
+    /// Equal to the sequence of exactly one heap entry: any other that points here is a tombstone.
+    sequence: u64,
+    location: &'static Location<'static>,
+    action: T,
+}
+
+impl<T> Timers<T> {
+    pub(crate) fn new(epoch: Instant) -> Timers<T> {
+        Timers {
+            epoch,
+            heap: BinaryHeap::new(),
+            entries: Slab::new(),
+            next_sequence: 0,
+        }
+    }
+
+    pub(crate) fn insert(
+        &mut self,
+        deadline: Instant,
+        location: &'static Location<'static>,
+        action: T,
+    ) -> TimerId {
+        let sequence = self.next_sequence;
+        self.next_sequence += 1;
+        let index = self.entries.insert(Entry {
+            sequence,
+            location,
+            action,
+        }) as u32;
+        let nanoseconds = self.nanoseconds(deadline);
+        self.heap.push(Reverse(Deadline {
+            nanoseconds,
+            sequence,
+            index,
+        }));
+        TimerId { index, sequence }
+    }
+
+    /// Takes a timer out. The caller drops the action when no borrow is alive.
+    pub(crate) fn cancel(&mut self, id: TimerId) -> Option<T> {
+        let entry = self.entries.get(id.index as usize)?;
+        if entry.sequence != id.sequence {
+            return None;
+        }
+        let action = self.entries.remove(id.index as usize).action;
+        let tombstones = self.heap.len() - self.entries.len();
+        if tombstones > TOMBSTONES_MIN && tombstones > self.entries.len() {
+            let entries = &self.entries;
+            self.heap
+                .retain(|Reverse(deadline)| is_live(entries, deadline));
+        }
+        Some(action)
+    }
+
+    /// Takes out the first timer that is due at `now` and older than `limit`.
+    ///
+    /// With the `limit` taken at the start of a turn, a timer that re-arms itself without delay
+    /// cannot keep the turn from ending.
+    pub(crate) fn pop_due(
+        &mut self,
+        now: Instant,
+        limit: u64,
+    ) -> Option<(T, &'static Location<'static>)> {
+        let now = self.nanoseconds(now);
+        let Reverse(deadline) = self.peek()?;
+        if deadline.nanoseconds > now || deadline.sequence >= limit {
+            return None;
+        }
+        self.heap.pop();
+        let entry = self.entries.remove(deadline.index as usize);
+        Some((entry.action, entry.location))
+    }
+
+    /// The action of a timer that has not fired.
+    pub(crate) fn get(&self, id: TimerId) -> Option<&T> {
+        let entry = self.entries.get(id.index as usize)?;
+        (entry.sequence == id.sequence).then_some(&entry.action)
+    }
+
+    /// The sequence that the next timer will get: the `limit` of [`pop_due`](Self::pop_due).
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
+    pub(crate) fn next_deadline(&mut self) -> Option<Instant> {
+        let Reverse(deadline) = self.peek()?;
+        Some(self.instant(deadline.nanoseconds))
+    }
+
+    pub(crate) fn take_all(&mut self) -> Vec<T> {
+        self.heap.clear();
+        self.entries.drain().map(|entry| entry.action).collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Every live timer's deadline and place, in no order.
+    pub(crate) fn views(&self) -> impl Iterator<Item = (Instant, &'static Location<'static>)> {
+        self.heap
+            .iter()
+            .filter(|Reverse(deadline)| is_live(&self.entries, deadline))
+            .map(|Reverse(deadline)| {
+                let location = self.entries[deadline.index as usize].location;
+                (self.instant(deadline.nanoseconds), location)
+            })
+    }
+
+    /// The first live entry of the heap; drops the tombstones before it.
+    fn peek(&mut self) -> Option<Reverse<Deadline>> {
+        while let Some(first) = self.heap.peek() {
+            if is_live(&self.entries, &first.0) {
+                return Some(*first);
+            }
+            self.heap.pop();
+        }
+        None
+    }
+
+    fn nanoseconds(&self, instant: Instant) -> u64 {
+        let since = instant.saturating_duration_since(self.epoch).as_nanos();
+        u64::try_from(since).unwrap_or(u64::MAX)
+    }
+
+    /// A deadline too far for `Instant` is the farthest one that fits: nobody will wait for it.
+    fn instant(&self, nanoseconds: u64) -> Instant {
+        let since = Duration::from_nanos(nanoseconds);
+        self.epoch.checked_add(since).unwrap_or(self.epoch + FAR)
+    }
+}
+
+fn is_live<T>(entries: &Slab<Entry<T>>, deadline: &Deadline) -> bool {
+    entries
+        .get(deadline.index as usize)
+        .is_some_and(|entry| entry.sequence == deadline.sequence)
+}
+
+/// Below this many tombstones a sweep is not worth its scan.
+const TOMBSTONES_MIN: usize = 64;
+
+const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timers() -> (Timers<u32>, Instant) {
+        let epoch = crate::clock::precise();
+        (Timers::new(epoch), epoch)
+    }
+
+    fn pop(timers: &mut Timers<u32>, now: Instant) -> Option<u32> {
+        let limit = timers.next_sequence();
+        timers.pop_due(now, limit).map(|(action, _)| action)
+    }
+
+    #[test]
+    fn equal_deadlines_fire_in_the_order_they_were_made() {
+        let (mut timers, epoch) = timers();
+        for action in 0..100 {
+            timers.insert(epoch, Location::caller(), action);
+        }
+        let fired: Vec<u32> = std::iter::from_fn(|| pop(&mut timers, epoch)).collect();
+        assert_eq!(fired, (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_timer_never_fires_early() {
+        let (mut timers, epoch) = timers();
+        let deadline = epoch + Duration::from_nanos(1_000_001);
+        timers.insert(deadline, Location::caller(), 1);
+        assert_eq!(pop(&mut timers, epoch + Duration::from_millis(1)), None);
+        assert_eq!(timers.next_deadline(), Some(deadline));
+        assert_eq!(pop(&mut timers, deadline), Some(1));
+    }
+
+    #[test]
+    fn a_stale_id_does_not_cancel_its_successor() {
+        let (mut timers, epoch) = timers();
+        let first = timers.insert(epoch, Location::caller(), 1);
+        assert_eq!(timers.cancel(first), Some(1));
+        let second = timers.insert(epoch, Location::caller(), 2);
+        assert_eq!(first.index, second.index, "the entry is reused");
+        assert_eq!(timers.cancel(first), None);
+        assert_eq!(pop(&mut timers, epoch), Some(2));
+        assert_eq!(timers.cancel(second), None, "it has fired");
+    }
+
+    #[test]
+    fn cancelled_timers_do_not_pile_up() {
+        let (mut timers, epoch) = timers();
+        for _ in 0..100_000 {
+            let id = timers.insert(epoch + Duration::from_secs(60), Location::caller(), 0);
+            timers.cancel(id);
+        }
+        assert!(
+            timers.heap.len() <= TOMBSTONES_MIN + 1,
+            "{}",
+            timers.heap.len()
+        );
+    }
+
+    #[test]
+    fn a_timer_made_during_the_turn_waits_for_the_next() {
+        let (mut timers, epoch) = timers();
+        let limit = timers.next_sequence();
+        timers.insert(epoch, Location::caller(), 1);
+        assert!(timers.pop_due(epoch, limit).is_none());
+    }
+
+    #[test]
+    fn deadlines_beyond_what_the_clock_can_say_never_fire() {
+        let (mut timers, epoch) = timers();
+        timers.insert(epoch + FAR * 8, Location::caller(), 1);
+        assert!(
+            timers
+                .next_deadline()
+                .is_some_and(|deadline| deadline >= epoch + FAR)
+        );
+        assert_eq!(pop(&mut timers, epoch + FAR), None);
+    }
+
+    /// Against the obvious structure, over many orders of insert, cancel and pop.
+    #[test]
+    fn it_agrees_with_a_sorted_list() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let (mut timers, epoch) = timers();
+        let mut model: Vec<(Instant, TimerId, u32)> = Vec::new();
+        let mut now = epoch;
+        for action in 0..20_000 {
+            match random.u8(..4) {
+                0 | 1 => {
+                    let deadline = now + Duration::from_millis(random.u64(..50));
+                    let id = timers.insert(deadline, Location::caller(), action);
+                    model.push((deadline, id, action));
+                }
+                2 if !model.is_empty() => {
+                    let (_, id, action) = model.swap_remove(random.usize(..model.len()));
+                    assert_eq!(timers.cancel(id), Some(action));
+                }
+                _ => {
+                    now += Duration::from_millis(random.u64(..5));
+                    model.sort_by_key(|(deadline, id, _)| (*deadline, id.sequence));
+                    let due = model.partition_point(|(deadline, ..)| *deadline <= now);
+                    for (_, _, action) in model.drain(..due) {
+                        assert_eq!(pop(&mut timers, now), Some(action));
+                    }
+                    assert_eq!(pop(&mut timers, now), None);
+                }
+            }
+            assert_eq!(timers.len(), model.len());
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Waiting for events and being woken from another thread, in two ways behind one type.
+//!
+//! On Linux the loop waits on the poller's own descriptor and is woken by an eventfd: one system
+//! call a turn. Everywhere else, and where the check in [`Direct::new`] fails, it uses
+//! `Poller::wait` and `Poller::notify`, which are right on every platform and make five.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use polling::{Events, Poller};
+
+use crate::handlers::Interest;
+
+/// Which way a loop waits for events.
+///
+/// ```
+/// # fn main() -> std::io::Result<()> {
+/// let io_loop = ioloop::Builder::new().waiting(ioloop::Waiting::Portable).make()?;
+/// assert_eq!(io_loop.waiting(), ioloop::Waiting::Portable);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Waiting {
+    /// `epoll_wait` on the poller's descriptor, woken by an eventfd: the default on Linux.
+    Direct,
+    /// `Poller::wait`, woken by `Poller::notify`: the default, and the only way, elsewhere.
+    Portable,
+}
+
+/// A key that the kernel reported, and what it said.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ready {
+    pub(crate) key: usize,
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+    pub(crate) hang_up: bool,
+    /// Nothing but urgent data (TCP's out-of-band byte) made the descriptor ready.
+    pub(crate) only_urgent: bool,
+}
+
+pub(crate) enum Waiter {
+    #[cfg(target_os = "linux")]
+    Direct(direct::Direct),
+    Portable(Portable),
+}
+
+impl Waiter {
+    pub(crate) fn new(waiting: Waiting) -> io::Result<Waiter> {
+        let poller = Arc::new(Poller::new()?);
+        #[cfg(target_os = "linux")]
+        if waiting == Waiting::Direct {
+            if let Some(direct) = direct::Direct::new(poller.clone()) {
+                return Ok(Waiter::Direct(direct));
+            }
+            tracing::debug!("waiting on the poller's descriptor failed its check; using wait()");
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = waiting;
+        Ok(Waiter::Portable(Portable {
+            poller,
+            events: Events::new(),
+        }))
+    }
+
+    /// Waits until a descriptor is ready, the alarm is raised, or `timeout` is over, and puts what
+    /// is ready into `ready`. Returns whether the alarm may have been raised.
+    pub(crate) fn wait(
+        &mut self,
+        ready: &mut Vec<Ready>,
+        timeout: Option<Duration>,
+    ) -> io::Result<bool> {
+        let timeout = timeout.map(|timeout| timeout.min(WAIT_MAX));
+        match self {
+            #[cfg(target_os = "linux")]
+            Waiter::Direct(direct) => direct.wait(ready, timeout),
+            Waiter::Portable(portable) => portable.wait(ready, timeout),
+        }
+    }
+
+    /// What another thread uses to end a wait.
+    pub(crate) fn alarm(&self) -> Alarm {
+        match self {
+            #[cfg(target_os = "linux")]
+            Waiter::Direct(direct) => Alarm::EventFd(direct.event_fd()),
+            Waiter::Portable(portable) => Alarm::Poller(portable.poller.clone()),
+        }
+    }
+
+    pub(crate) fn poller(&self) -> &Arc<Poller> {
+        match self {
+            #[cfg(target_os = "linux")]
+            Waiter::Direct(direct) => direct.poller(),
+            Waiter::Portable(portable) => &portable.poller,
+        }
+    }
+
+    /// Stops watching for urgent data, of which a peer can send a byte that reading never takes
+    /// away: the descriptor would be ready for ever, at full CPU.
+    pub(crate) fn ignore_urgent(&self, fd: BorrowedFd<'_>, key: usize, interest: Interest) {
+        match self {
+            #[cfg(target_os = "linux")]
+            Waiter::Direct(direct) => direct.ignore_urgent(fd, key, interest),
+            // Only epoll has the flag, and there this way of waiting is a test's choice.
+            Waiter::Portable(_) => {
+                let _ = (fd, key, interest);
+            }
+        }
+    }
+
+    pub(crate) fn waiting(&self) -> Waiting {
+        match self {
+            #[cfg(target_os = "linux")]
+            Waiter::Direct(_) => Waiting::Direct,
+            Waiter::Portable(_) => Waiting::Portable,
+        }
+    }
+}
+
+impl AsFd for Waiter {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.poller().as_fd()
+    }
+}
+
+/// Ends the wait of a loop, from any thread.
+#[derive(Debug)]
+pub(crate) enum Alarm {
+    #[cfg(target_os = "linux")]
+    EventFd(Arc<std::os::fd::OwnedFd>),
+    Poller(Arc<Poller>),
+}
+
+impl Alarm {
+    /// A failure here cannot be acted on: the eventfd's counter would have to be full after 2^64
+    /// wake-ups, or the descriptor be closed by code that does not own it.
+    pub(crate) fn raise(&self) {
+        let result = match self {
+            #[cfg(target_os = "linux")]
+            Alarm::EventFd(fd) => rustix::io::write(fd, &1_u64.to_ne_bytes())
+                .map(drop)
+                .map_err(io::Error::from),
+            Alarm::Poller(poller) => poller.notify(),
+        };
+        if let Err(error) = result {
+            tracing::error!(%error, "the loop could not be woken");
+        }
+    }
+}
+
+pub(crate) struct Portable {
+    poller: Arc<Poller>,
+    events: Events,
+}
+
+impl Portable {
+    fn wait(&mut self, ready: &mut Vec<Ready>, timeout: Option<Duration>) -> io::Result<bool> {
+        self.events.clear();
+        match self.poller.wait(&mut self.events, timeout) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        ready.extend(self.events.iter().map(|event| Ready {
+            key: event.key,
+            readable: event.readable,
+            writable: event.writable,
+            hang_up: event.is_interrupt() || event.is_err() == Some(true),
+            only_urgent: false,
+        }));
+        // `notify` leaves no trace in the events, so every return may be a wake-up.
+        Ok(true)
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod direct {
+    use std::os::fd::OwnedFd;
+
+    use polling::{Event, PollMode};
+    use rustix::buffer::spare_capacity;
+    use rustix::event::epoll::{self, EventData, EventFlags};
+    use rustix::event::{EventfdFlags, Timespec, eventfd};
+
+    use super::*;
+    use crate::sources::{WAKE_KEY, register};
+
+    pub(crate) struct Direct {
+        poller: Arc<Poller>,
+        /// Registered edge-triggered and never read: each write is one event.
+        event_fd: Arc<OwnedFd>,
+        events: Vec<epoll::Event>,
+    }
+
+    impl Direct {
+        /// None if the kernel has no eventfd here, or if an event's data is not the key that we
+        /// gave to the poller, which is the assumption that this way of waiting rests on.
+        pub(crate) fn new(poller: Arc<Poller>) -> Option<Direct> {
+            let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+            let event_fd = Arc::new(eventfd(0, flags).ok()?);
+            register(
+                &poller,
+                &event_fd,
+                Event::readable(WAKE_KEY),
+                PollMode::Edge,
+            )
+            .ok()?;
+
+            let mut direct = Direct {
+                poller,
+                event_fd,
+                events: Vec::with_capacity(EVENTS_PER_WAIT),
+            };
+            Alarm::EventFd(direct.event_fd.clone()).raise();
+            let mut ready = Vec::new();
+            let woken = direct.wait(&mut ready, Some(Duration::ZERO)).ok()?;
+            (woken && ready.is_empty()).then_some(direct)
+        }
+
+        pub(crate) fn wait(
+            &mut self,
+            ready: &mut Vec<Ready>,
+            timeout: Option<Duration>,
+        ) -> io::Result<bool> {
+            let timeout = timeout.map(|timeout| Timespec {
+                tv_sec: timeout.as_secs() as i64,
+                tv_nsec: timeout.subsec_nanos().into(),
+            });
+            self.events.clear();
+            match epoll::wait(
+                &self.poller,
+                spare_capacity(&mut self.events),
+                timeout.as_ref(),
+            ) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let mut woken = false;
+            for event in &self.events {
+                let (key, flags) = (event.data.u64(), event.flags);
+                if key == WAKE_KEY as u64 {
+                    woken = true;
+                    continue;
+                }
+                let hang_up = flags.intersects(EventFlags::HUP | EventFlags::ERR);
+                ready.push(Ready {
+                    key: key as usize,
+                    readable: hang_up || flags.contains(EventFlags::IN),
+                    writable: hang_up || flags.contains(EventFlags::OUT),
+                    hang_up,
+                    only_urgent: flags == EventFlags::PRI,
+                });
+            }
+            Ok(woken)
+        }
+
+        pub(crate) fn ignore_urgent(&self, fd: BorrowedFd<'_>, key: usize, interest: Interest) {
+            let mut flags = EventFlags::empty();
+            flags.set(EventFlags::IN, interest.contains(Interest::READ));
+            flags.set(EventFlags::OUT, interest.contains(Interest::WRITE));
+            let _ = epoll::modify(&self.poller, fd, EventData::new_u64(key as u64), flags);
+        }
+
+        pub(crate) fn event_fd(&self) -> Arc<OwnedFd> {
+            self.event_fd.clone()
+        }
+
+        pub(crate) fn poller(&self) -> &Arc<Poller> {
+            &self.poller
+        }
+    }
+
+    /// As many as a busy loop takes in one system call. Twelve bytes each; more would only let
+    /// the first event of a batch grow older.
+    const EVENTS_PER_WAIT: usize = 1024;
+}
+
+/// Longer waits are cut into pieces of an hour: past 2^31 ms the kernel needs a newer system call.
+const WAIT_MAX: Duration = Duration::from_secs(3600);
