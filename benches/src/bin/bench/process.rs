@@ -1,0 +1,92 @@
+//! A child process that does not outlive its owner, with the lines that it prints.
+
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+
+/// Killed and waited for when dropped.
+pub struct Process {
+    child: Child,
+    /// What it prints on standard output and standard error.
+    lines: Receiver<String>,
+}
+
+impl Process {
+    pub fn start(command: &mut Command) -> io::Result<Process> {
+        let streams = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = streams.spawn()?;
+        let (sender, lines) = sync_channel(LINES_KEPT);
+        collect(child.stdout.take(), sender.clone());
+        collect(child.stderr.take(), sender);
+        Ok(Process { child, lines })
+    }
+
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        Ok(kill_process(self.pid(), signal)?)
+    }
+
+    /// The next line that it prints before `deadline`; none when it has closed its output.
+    pub fn next_line(&self, deadline: Instant) -> Option<String> {
+        self.lines
+            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            .ok()
+    }
+
+    /// What it has printed since the last call. Once it has ended that is all of it.
+    pub fn printed(&self) -> Vec<String> {
+        let deadline = Instant::now() + OUTPUT_SETTLES;
+        std::iter::from_fn(|| self.next_line(deadline)).collect()
+    }
+
+    /// Waits until it has ended, and kills it if it has not after `patience`.
+    pub fn wait(&mut self, patience: Duration) -> io::Result<ExitStatus> {
+        let ended = self.ended()?;
+        let timeout = Timespec::try_from(patience).map_err(io::Error::other)?;
+        if poll(&mut [PollFd::new(&ended, PollFlags::IN)], Some(&timeout))? == 0 {
+            self.child.kill()?;
+        }
+        self.child.wait()
+    }
+
+    /// A descriptor that is readable once the process has ended.
+    pub fn ended(&self) -> io::Result<OwnedFd> {
+        Ok(pidfd_open(self.pid(), PidfdFlags::empty())?)
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Fails when it has ended and was waited for: nothing is left to do then.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Reads on a thread of its own, so that a process which prints much is never blocked.
+fn collect(stream: Option<impl Read + Send + 'static>, lines: SyncSender<String>) {
+    let Some(stream) = stream else { return };
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            // What nobody has asked for is lost when there is too much of it.
+            let _ = lines.try_send(line);
+        }
+    });
+}
+
+const LINES_KEPT: usize = 1000;
+
+/// How long the reading threads take at most to hand over what is in the pipes.
+const OUTPUT_SETTLES: Duration = Duration::from_millis(200);
