@@ -180,6 +180,29 @@ impl<S: AsFd + 'static> Watched<S> {
         }
     }
 
+    /// Ends the watching and gives back what was watched.
+    ///
+    /// # Errors
+    /// `WouldBlock` if a future of this is still being polled, which takes a task that drops it
+    /// while it runs: try again later.
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let (ours, _theirs) = std::os::unix::net::UnixStream::pair()?;
+    /// let watched = ioloop::Watched::new(ours);
+    /// let ours = watched.into_inner()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn into_inner(self) -> io::Result<S> {
+        self.inner.registration.remove();
+        let inner = self.inner.clone();
+        drop(self);
+        Rc::try_unwrap(inner)
+            .map(|inner| inner.source)
+            .map_err(|_| io::ErrorKind::WouldBlock.into())
+    }
+
     async fn ready(&self, direction: Interest) -> io::Result<()> {
         let asked = Cell::new(false);
         std::future::poll_fn(|context| {

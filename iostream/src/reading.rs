@@ -1,0 +1,225 @@
+//! Receiving: from the transport through the parser to the reader, losing nothing on the way.
+
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use ioloop::Interest;
+
+use crate::error::{CloseReason, Error};
+use crate::receive::ReceiveBuffer;
+use crate::shared::{COST_OF_CALL, COST_OF_MESSAGE, Receiver, Shared};
+use crate::unread::Unread;
+
+impl Shared {
+    /// Gives the parser what has arrived until it finds a message.
+    ///
+    /// `examined` is how many unread bytes the parser has seen; `usize::MAX` if it was never
+    /// asked. It is not asked twice about the same bytes.
+    pub(crate) fn poll_message<T, E: From<Error>>(
+        self: &Rc<Self>,
+        context: &mut Context<'_>,
+        parser: &mut impl FnMut(&[u8]) -> Result<Option<(T, usize)>, E>,
+        examined: &mut usize,
+    ) -> Poll<Result<T, E>> {
+        let unread = self.unread.take();
+        let available = unread.as_ref().map_or(0, |unread| unread.len());
+        if available != *examined {
+            if self.must_yield(COST_OF_MESSAGE, context) {
+                self.unread.set(unread);
+                return Poll::Pending;
+            }
+            if let Some(result) = self.parse(unread, parser, examined) {
+                return Poll::Ready(result);
+            }
+        } else {
+            self.unread.set(unread);
+        }
+        self.poll_more(context, parser, examined)
+    }
+
+    /// Receives until the parser finds a message.
+    fn poll_more<T, E: From<Error>>(
+        self: &Rc<Self>,
+        context: &mut Context<'_>,
+        parser: &mut impl FnMut(&[u8]) -> Result<Option<(T, usize)>, E>,
+        examined: &mut usize,
+    ) -> Poll<Result<T, E>> {
+        loop {
+            if let Some(reason) = self.read_end.get() {
+                return Poll::Ready(Err(self.closed(reason).into()));
+            }
+            if self.must_yield(COST_OF_CALL, context) {
+                return Poll::Pending;
+            }
+            let mut buffer = ReceiveBuffer::take();
+            let count = match self.poll_receive_or_end(Receiver::Reader, context, &mut buffer) {
+                Poll::Ready(Ok(count)) => count,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
+                Poll::Pending => return Poll::Pending,
+            };
+            let result = match self.unread.take() {
+                None => self.parse_received(&buffer[..count], parser, examined),
+                Some(mut unread) => {
+                    unread.append(&buffer[..count]);
+                    self.parse(Some(unread), parser, examined)
+                }
+            };
+            if let Some(result) = result {
+                return Poll::Ready(result);
+            }
+            let limit = self.limits().read_buffer;
+            if *examined > limit {
+                return Poll::Ready(Err(Error::BufferFull { limit }.into()));
+            }
+        }
+    }
+
+    /// Receives for a reader: the end of the stream and broken connections become errors, and the
+    /// deadline is looked at when there is nothing to receive. The count is zero only if the
+    /// stream has ended meanwhile.
+    pub(crate) fn poll_receive_or_end(
+        self: &Rc<Self>,
+        receiver: Receiver,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<Result<usize, Error>> {
+        let mut result = self.poll_receive(receiver, context, buffer);
+        if result.is_pending() && receiver == Receiver::Reader && self.is_expired() {
+            // The event may still wait in the kernel, behind those of this turn.
+            self.assume_ready(Interest::READ);
+            result = self.poll_receive(receiver, context, buffer);
+            if result.is_pending() {
+                return Poll::Ready(Err(Error::TimedOut));
+            }
+        }
+        match result {
+            Poll::Ready(Ok(0)) => {
+                self.end_reading(CloseReason::EndOfStream);
+                Poll::Ready(Err(self.closed(CloseReason::EndOfStream)))
+            }
+            Poll::Ready(Ok(count)) => Poll::Ready(Ok(count)),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(self.receive_failed(error))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Waits for the end of the stream. What arrives meanwhile is kept for the reader, up to a
+    /// bound; above it, only a reader who takes bytes out lets this go on.
+    pub(crate) fn poll_peer_closed(
+        self: &Rc<Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<CloseReason> {
+        loop {
+            if let Some(reason) = self.read_end.get() {
+                return Poll::Ready(reason);
+            }
+            if self.unread_len() >= WATCHED_INPUT {
+                self.receivers(Receiver::Watcher, context);
+                return Poll::Pending;
+            }
+            if self.must_yield(COST_OF_CALL, context) {
+                return Poll::Pending;
+            }
+            let mut buffer = ReceiveBuffer::take();
+            match self.poll_receive_or_end(Receiver::Watcher, context, &mut buffer) {
+                Poll::Ready(Ok(count)) => {
+                    self.keep(&buffer[..count]);
+                    self.wake_receivers();
+                }
+                Poll::Ready(Err(_)) => {
+                    // An error that is no end will be met again by whoever reads.
+                    return Poll::Ready(self.read_end.get().unwrap_or(CloseReason::Reset));
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Puts bytes behind those that nobody has read.
+    pub(crate) fn keep(&self, bytes: &[u8]) {
+        let mut unread = self.unread.take().unwrap_or_default();
+        unread.append(bytes);
+        self.unread.set(Some(unread));
+    }
+
+    pub(crate) fn closed(&self, reason: CloseReason) -> Error {
+        Error::Closed {
+            reason,
+            unread: self.unread_len(),
+        }
+    }
+
+    pub(crate) fn end_reading(&self, reason: CloseReason) {
+        if self.read_end.get().is_none() {
+            self.read_end.set(Some(reason));
+        }
+        self.wake_receivers();
+    }
+
+    fn receive_failed(&self, error: io::Error) -> Error {
+        let error = Error::from_system(error, self.unread_len());
+        if let Error::Closed { reason, .. } = error {
+            self.end_reading(reason);
+            self.end_writing(reason);
+        }
+        error
+    }
+
+    /// Asks the parser about bytes that are in the stream's own buffer.
+    fn parse<T, E>(
+        &self,
+        unread: Option<Box<Unread>>,
+        parser: &mut impl FnMut(&[u8]) -> Result<Option<(T, usize)>, E>,
+        examined: &mut usize,
+    ) -> Option<Result<T, E>> {
+        let Some(mut unread) = unread else {
+            return self.parse_received(&[], parser, examined);
+        };
+        let result = parser(unread.as_slice());
+        match result {
+            Ok(Some((message, used))) => {
+                unread.consume(used);
+                self.unread
+                    .set(Some(unread).filter(|unread| !unread.is_empty()));
+                self.wake_watchers();
+                Some(Ok(message))
+            }
+            Ok(None) => {
+                *examined = unread.len();
+                self.unread.set(Some(unread));
+                None
+            }
+            Err(error) => {
+                self.unread.set(Some(unread));
+                Some(Err(error))
+            }
+        }
+    }
+
+    /// Asks the parser about bytes in the shared buffer, and keeps what it leaves over.
+    fn parse_received<T, E>(
+        &self,
+        bytes: &[u8],
+        parser: &mut impl FnMut(&[u8]) -> Result<Option<(T, usize)>, E>,
+        examined: &mut usize,
+    ) -> Option<Result<T, E>> {
+        let result = parser(bytes);
+        let used = match &result {
+            Ok(Some((_, used))) => (*used).min(bytes.len()),
+            _ => 0,
+        };
+        if used < bytes.len() {
+            self.unread
+                .set(Some(Box::new(Unread::from_slice(&bytes[used..]))));
+        }
+        *examined = bytes.len();
+        result
+            .transpose()
+            .map(|result| result.map(|(message, _)| message))
+    }
+}
+
+/// What `peer_closed` takes in for a reader that does not read: enough for any request that
+/// follows too early, little enough to hold for every connection.
+const WATCHED_INPUT: usize = 64 * 1024;

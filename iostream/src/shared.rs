@@ -1,0 +1,385 @@
+//! What the halves of a stream share: the transport, its readiness, and who owns what is left.
+
+use std::cell::Cell;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::Location;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use std::{fmt, io};
+
+use ioloop::{Event, Interest, IoLoop, Notice, Notify, Registration, Source};
+
+use crate::deadline::Deadline;
+use crate::error::CloseReason;
+use crate::outgoing::Outgoing;
+use crate::transport::Transport;
+use crate::unread::Unread;
+
+/// One stream. Its handles are a read half and any number of write halves; when the last is gone
+/// the loop owns it until what was written has left.
+///
+/// State that user code may run beside (parsers, wakers, boxed transports) is taken out of its
+/// cell, used, and put back: no borrow is ever alive while user code runs.
+pub(crate) struct Shared {
+    pub(crate) transport: Transport,
+    pub(crate) registration: Registration,
+    /// Directions in which a system call is worth trying: set by events, cleared by short counts.
+    ready: Cell<Interest>,
+    /// Directions that somebody waits for. An event for another one disarms that.
+    waiting: Cell<Interest>,
+    /// Who reads. It stays between waits: a task that reads in a loop needs no new waker.
+    reader: Cell<Option<Waker>>,
+    /// Who sends what the transport has refused: the driver task.
+    sender: Cell<Option<Waker>>,
+    /// None unless bytes have arrived that nobody has read.
+    pub(crate) unread: Cell<Option<Box<Unread>>>,
+    /// None unless bytes were written that the transport has not taken.
+    pub(crate) outgoing: Cell<Option<Box<Outgoing>>>,
+    /// None until a deadline is set.
+    pub(crate) deadline: Cell<Option<Box<Deadline>>>,
+    /// None until a setting is changed, or somebody waits for the peer to close.
+    extras: Cell<Option<Box<Extras>>>,
+    on_close: Cell<Option<Rc<dyn OnClose>>>,
+    /// Why no more bytes will be received. Those in `unread` are still there.
+    pub(crate) read_end: Cell<Option<CloseReason>>,
+    /// Why no more bytes will be sent. `outgoing` is empty from then on.
+    pub(crate) write_end: Cell<Option<CloseReason>>,
+    pub(crate) has_reader: Cell<bool>,
+    /// The driver task runs: it alone sends.
+    pub(crate) driving: Cell<bool>,
+    /// The loop will tell us of the end of this turn.
+    pub(crate) flush_is_due: Cell<bool>,
+    pub(crate) half_closed: Cell<HalfClose>,
+    /// What was done without waiting, against the budget that keeps one stream from holding the
+    /// loop.
+    spent: Cell<u16>,
+    pub(crate) writers: Cell<u32>,
+}
+
+/// What few streams need.
+#[derive(Clone, Default)]
+pub(crate) struct Extras {
+    pub(crate) limits: Limits,
+    /// Who waits for the peer to close.
+    watchers: Vec<Waker>,
+}
+
+/// The limits of one stream, with the defaults that its setters document.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) read_buffer: usize,
+    pub(crate) write_buffer: usize,
+    pub(crate) linger: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            read_buffer: READ_BUFFER,
+            write_buffer: WRITE_BUFFER,
+            linger: LINGER,
+        }
+    }
+}
+
+/// Told when a stream's descriptor is closed, which may be long after its handles were dropped.
+///
+/// A server counts connections with it.
+///
+/// ```
+/// use std::{cell::Cell, rc::Rc};
+/// use iostream::{IoStream, OnClose};
+///
+/// #[derive(Default)]
+/// struct Gone(Cell<bool>);
+///
+/// impl OnClose for Gone {
+///     fn closed(&self) {
+///         self.0.set(true);
+///     }
+/// }
+///
+/// # ioloop::testing::run(async {
+/// let (client, server) = IoStream::pair();
+/// let gone = Rc::new(Gone::default());
+/// server.on_close(gone.clone());
+/// server.abort();
+/// assert!(gone.0.get());
+/// # });
+/// ```
+pub trait OnClose {
+    /// The descriptor is closed, or about to be in this very call.
+    fn closed(&self);
+}
+
+/// Whether the transport was told that no more bytes will be sent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum HalfClose {
+    No,
+    Done,
+    /// A pipe or a terminal: closing the descriptor says it, and nothing can be reset.
+    Unsupported,
+}
+
+/// Who polls for input: the one reader, or those that watch for the peer to close.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(crate) enum Receiver {
+    Reader,
+    Watcher,
+}
+
+impl Shared {
+    pub(crate) fn new(transport: Transport, location: &'static Location<'static>) -> Rc<Shared> {
+        Rc::new(Shared {
+            transport,
+            registration: Registration::new(IoLoop::current(), location),
+            // Optimistic: bytes have often arrived before the first read.
+            ready: Cell::new(Interest::BOTH),
+            waiting: Cell::new(Interest::NONE),
+            reader: Cell::new(None),
+            sender: Cell::new(None),
+            unread: Cell::new(None),
+            outgoing: Cell::new(None),
+            deadline: Cell::new(None),
+            extras: Cell::new(None),
+            on_close: Cell::new(None),
+            read_end: Cell::new(None),
+            write_end: Cell::new(None),
+            has_reader: Cell::new(true),
+            driving: Cell::new(false),
+            flush_is_due: Cell::new(false),
+            half_closed: Cell::new(HalfClose::No),
+            spent: Cell::new(0),
+            writers: Cell::new(1),
+        })
+    }
+
+    pub(crate) fn io_loop(&self) -> &IoLoop {
+        self.registration.io_loop()
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        self.with_extras(|extras| extras.limits).unwrap_or_default()
+    }
+
+    pub(crate) fn change_limits(&self, change: impl FnOnce(&mut Limits)) {
+        let mut extras = self.extras.take().unwrap_or_default();
+        change(&mut extras.limits);
+        self.extras.set(Some(extras));
+    }
+
+    pub(crate) fn set_on_close(&self, observer: Rc<dyn OnClose>) {
+        self.on_close.set(Some(observer));
+    }
+
+    pub(crate) fn unread_len(&self) -> usize {
+        let unread = self.unread.take();
+        let length = unread.as_ref().map_or(0, |unread| unread.len());
+        self.unread.set(unread);
+        length
+    }
+
+    pub(crate) fn is_released(&self) -> bool {
+        !self.has_reader.get() && self.writers.get() == 0
+    }
+
+    /// Whether a system call in `direction` is worth trying. If not, the caller will be woken.
+    pub(crate) fn poll_ready(
+        self: &Rc<Self>,
+        direction: Interest,
+        receiver: Receiver,
+        context: &Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.ready.get().contains(direction) {
+            return Poll::Ready(Ok(()));
+        }
+        self.spent.set(0);
+        self.remember(direction, receiver, context.waker());
+        self.waiting.set(self.waiting.get() | direction);
+        match self.registration.want(direction, || self.clone()) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// Whether `direction` was ready when last heard of.
+    pub(crate) fn is_ready(&self, direction: Interest) -> bool {
+        self.ready.get().contains(direction)
+    }
+
+    /// The system has nothing more in this direction: the next attempt waits for an event.
+    pub(crate) fn not_ready(&self, direction: Interest) {
+        self.ready.set(self.ready.get().without(direction));
+    }
+
+    /// Whether to try a system call although no event has said so; see [`Deadline`].
+    pub(crate) fn assume_ready(&self, direction: Interest) {
+        self.ready.set(self.ready.get() | direction);
+    }
+
+    /// Counts work that was done without waiting. When the budget is used up the caller must
+    /// return `Pending`; it is woken already, and goes on in the next turn.
+    pub(crate) fn must_yield(&self, cost: u16, context: &Context<'_>) -> bool {
+        let spent = self.spent.get() + cost;
+        if spent <= BUDGET {
+            self.spent.set(spent);
+            return false;
+        }
+        self.spent.set(0);
+        context.waker().wake_by_ref();
+        true
+    }
+
+    /// Wakes whoever waits for input: bytes, the end, or the deadline.
+    pub(crate) fn wake_receivers(&self) {
+        wake(&self.reader);
+        self.wake_watchers();
+    }
+
+    /// Wakes those that wait for the peer to close: there may be room to receive again.
+    pub(crate) fn wake_watchers(&self) {
+        if let Some(mut extras) = self.extras.take() {
+            let watchers = std::mem::take(&mut extras.watchers);
+            self.extras.set(Some(extras));
+            watchers.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// Wakes the driver.
+    pub(crate) fn wake_sender(&self) {
+        wake(&self.sender);
+    }
+
+    /// Everybody that may be polling for input through a transport which keeps one waker only.
+    pub(crate) fn receivers(&self, receiver: Receiver, context: &Context<'_>) -> Vec<Waker> {
+        self.remember(Interest::READ, receiver, context.waker());
+        let mut wakers = self
+            .with_extras(|extras| extras.watchers.clone())
+            .unwrap_or_default();
+        let reader = self.reader.take();
+        wakers.extend(reader.clone());
+        self.reader.set(reader);
+        wakers
+    }
+
+    /// Leaves the loop: nothing of it refers to this stream any more.
+    pub(crate) fn leave_loop(&self) {
+        self.registration.remove();
+        self.cancel_deadline();
+    }
+
+    fn remember(&self, direction: Interest, receiver: Receiver, waker: &Waker) {
+        if receiver == Receiver::Watcher {
+            let mut extras = self.extras.take().unwrap_or_default();
+            if !extras
+                .watchers
+                .iter()
+                .any(|watcher| watcher.will_wake(waker))
+            {
+                extras.watchers.push(waker.clone());
+            }
+            self.extras.set(Some(extras));
+            return;
+        }
+        let slot = if direction == Interest::READ {
+            &self.reader
+        } else {
+            &self.sender
+        };
+        let kept = slot.take().filter(|kept| kept.will_wake(waker));
+        slot.set(Some(kept.unwrap_or_else(|| waker.clone())));
+    }
+
+    fn with_extras<R>(&self, look: impl FnOnce(&Extras) -> R) -> Option<R> {
+        let extras = self.extras.take();
+        let result = extras.as_deref().map(look);
+        self.extras.set(extras);
+        result
+    }
+}
+
+/// Wakes and keeps the waker, for the next wait of the same task.
+fn wake(slot: &Cell<Option<Waker>>) {
+    if let Some(waker) = slot.take() {
+        waker.wake_by_ref();
+        slot.set(Some(waker));
+    }
+}
+
+impl AsFd for Shared {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.transport
+            .fd()
+            .expect("only a stream with a descriptor registers itself")
+    }
+}
+
+impl Source for Shared {
+    fn ready(self: Rc<Self>, event: Event) {
+        let directions = event.directions();
+        self.ready.set(self.ready.get() | directions);
+        let waiting = self.waiting.get();
+        self.waiting.set(waiting.without(directions));
+        let unwanted = directions.without(waiting);
+        if !unwanted.is_none() {
+            self.registration.unwanted(unwanted);
+        }
+        if directions.and(waiting).contains(Interest::READ) {
+            self.wake_receivers();
+        }
+        if directions.and(waiting).contains(Interest::WRITE) {
+            self.wake_sender();
+        }
+    }
+}
+
+impl Notify for Shared {
+    fn notify(self: Rc<Self>, notice: Notice) {
+        match notice {
+            Notice::EndOfTurn => self.flush_at_end_of_turn(),
+            Notice::Deadline => self.deadline_passed(),
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(observer) = self.on_close.take() {
+            observer.closed();
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("IoStream")
+            .field("transport", &self.transport)
+            .field("unread", &self.unread_len())
+            .field("queued", &self.queued_len())
+            .field("read_end", &self.read_end.get())
+            .field("write_end", &self.write_end.get())
+            .finish()
+    }
+}
+
+/// What one stream may do in a turn without waiting, in units of one message that had arrived
+/// already: 256 of those, or 32 system calls of up to 64 KiB. Above that it gives way once.
+const BUDGET: u16 = 256;
+
+/// Parsing a message out of bytes that are here.
+pub(crate) const COST_OF_MESSAGE: u16 = 1;
+/// A system call that receives or sends.
+pub(crate) const COST_OF_CALL: u16 = 8;
+
+/// Tornado's `max_buffer_size`. It is reached only by parsers without a limit of their own.
+const READ_BUFFER: usize = 100 * 1024 * 1024;
+
+/// What may be queued beyond what the kernel holds. Large enough for most answers, small enough
+/// that ten thousand peers which do not read cannot exhaust a server.
+const WRITE_BUFFER: usize = 1024 * 1024;
+
+/// How long a peer has to close its side after we have closed ours: nginx's `lingering_timeout`.
+const LINGER: Duration = Duration::from_secs(5);

@@ -1,0 +1,221 @@
+//! What carries a stream's bytes: a descriptor of the system's, or any futures-io type.
+
+use std::cell::Cell;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::{fmt, time::Duration};
+
+use futures_lite::{AsyncRead, AsyncWrite};
+use ioloop::Interest;
+use rustix::io::Errno;
+use rustix::net::{Shutdown, shutdown, sockopt};
+
+use crate::shared::{HalfClose, Receiver, Shared};
+
+pub(crate) enum Transport {
+    /// Non-blocking: a socket, a pipe, a terminal, a tunnel.
+    Descriptor(OwnedFd),
+    /// Taken out while it is polled, since it may be code that uses this very stream; empty for
+    /// good when the stream was aborted. The outer box keeps the common case small.
+    Boxed(Box<Cell<Option<Box<dyn Duplex>>>>),
+}
+
+/// Any futures-io type that goes both ways.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
+
+impl Transport {
+    pub(crate) fn boxed(transport: impl Duplex + 'static) -> Transport {
+        Transport::Boxed(Box::new(Cell::new(Some(Box::new(transport)))))
+    }
+
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Transport::Descriptor(fd) => Some(fd.as_fd()),
+            Transport::Boxed(_) => None,
+        }
+    }
+
+    /// Throws away what is on its way, in both directions.
+    ///
+    /// The descriptor itself is closed with the last handle. The kernel forgets unsent bytes, and
+    /// says so to the peer by a reset, because of the zero linger time.
+    pub(crate) fn abort(&self) {
+        match self {
+            Transport::Descriptor(fd) => {
+                // Both fail harmlessly for what is no socket.
+                let _ = sockopt::set_socket_linger(fd, Some(Duration::ZERO));
+            }
+            Transport::Boxed(slot) => drop(slot.take()),
+        }
+    }
+
+    /// Ends both directions of a socket whose descriptor other handles keep open.
+    pub(crate) fn cut(&self) {
+        if let Transport::Descriptor(fd) = self {
+            let _ = shutdown(fd, Shutdown::Both);
+        }
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Transport::Descriptor(fd) => fd.fmt(formatter),
+            Transport::Boxed(_) => formatter.write_str("boxed"),
+        }
+    }
+}
+
+/// The four things that a stream does with its transport.
+impl Shared {
+    /// Receives into `buffer`, which is not empty. A short count ends the attempt: the next one
+    /// waits for an event, instead of asking the system only to hear that there is nothing.
+    pub(crate) fn poll_receive(
+        self: &Rc<Self>,
+        receiver: Receiver,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let fd = match &self.transport {
+            Transport::Descriptor(fd) => fd,
+            Transport::Boxed(slot) => {
+                let waker = combined(self.receivers(receiver, context));
+                let mut context = Context::from_waker(&waker);
+                return with_boxed(slot, |transport| transport.poll_read(&mut context, buffer));
+            }
+        };
+        loop {
+            match self.poll_ready(Interest::READ, receiver, context) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+            match rustix::io::read(fd, &mut *buffer) {
+                Ok(count) => {
+                    if count < buffer.len() {
+                        self.not_ready(Interest::READ);
+                    }
+                    return Poll::Ready(Ok(count));
+                }
+                Err(Errno::AGAIN) => self.not_ready(Interest::READ),
+                Err(Errno::INTR) => {}
+                Err(error) => return Poll::Ready(Err(error.into())),
+            }
+        }
+    }
+
+    /// Sends some of `pieces`, at once or not at all: `WouldBlock` if the transport takes nothing
+    /// now. Boxed transports can only be polled: for them this is always so.
+    pub(crate) fn try_send(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let Transport::Descriptor(fd) = &self.transport else {
+            return Err(io::ErrorKind::WouldBlock.into());
+        };
+        let total: usize = pieces.iter().map(|piece| piece.len()).sum();
+        while self.is_ready(Interest::WRITE) {
+            let result = match pieces {
+                [piece] => rustix::io::write(fd, piece),
+                _ => rustix::io::writev(fd, pieces),
+            };
+            match result {
+                Ok(count) => {
+                    if count < total {
+                        self.not_ready(Interest::WRITE);
+                    }
+                    return Ok(count);
+                }
+                Err(Errno::AGAIN) => self.not_ready(Interest::WRITE),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+
+    /// Sends some of `pieces`; only the driver task waits here.
+    pub(crate) fn poll_send(
+        self: &Rc<Self>,
+        context: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let Transport::Boxed(slot) = &self.transport {
+            return with_boxed(slot, |transport| {
+                transport.poll_write_vectored(context, pieces)
+            });
+        }
+        loop {
+            match self.poll_ready(Interest::WRITE, Receiver::Reader, context) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+            match self.try_send(pieces) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    /// Makes a boxed transport pass on what it buffers itself.
+    pub(crate) fn poll_flush_transport(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.transport {
+            Transport::Descriptor(_) => Poll::Ready(Ok(())),
+            Transport::Boxed(slot) => with_boxed(slot, |transport| transport.poll_flush(context)),
+        }
+    }
+
+    /// Tells the peer that no more bytes will come.
+    pub(crate) fn poll_half_close(&self, context: &mut Context<'_>) -> Poll<()> {
+        if self.half_closed.get() != HalfClose::No {
+            return Poll::Ready(());
+        }
+        let half_closed = match &self.transport {
+            Transport::Descriptor(fd) => Poll::Ready(match shutdown(fd, Shutdown::Write) {
+                Err(Errno::NOTSOCK) => HalfClose::Unsupported,
+                // It fails only for a connection that has ended already.
+                _ => HalfClose::Done,
+            }),
+            Transport::Boxed(slot) => {
+                let closed = with_boxed(slot, |transport| transport.poll_close(context));
+                closed.map(|_| HalfClose::Done)
+            }
+        };
+        half_closed.map(|half_closed| self.half_closed.set(half_closed))
+    }
+}
+
+/// Polls a boxed transport while it is out of its slot.
+fn with_boxed<R>(
+    slot: &Cell<Option<Box<dyn Duplex>>>,
+    poll: impl FnOnce(Pin<&mut dyn Duplex>) -> Poll<io::Result<R>>,
+) -> Poll<io::Result<R>> {
+    match slot.take() {
+        Some(mut transport) => {
+            let result = poll(Pin::new(&mut *transport));
+            slot.set(Some(transport));
+            result
+        }
+        None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+    }
+}
+
+/// One waker for several waiters: a futures-io type remembers only the last that polled it.
+fn combined(mut wakers: Vec<Waker>) -> Waker {
+    struct All(Vec<Waker>);
+
+    impl Wake for All {
+        fn wake(self: Arc<Self>) {
+            self.0.iter().for_each(Waker::wake_by_ref);
+        }
+    }
+
+    match wakers.len() {
+        1 => wakers.remove(0),
+        _ => Waker::from(Arc::new(All(wakers))),
+    }
+}
