@@ -13,6 +13,7 @@ use ioloop::{Watched, sleep, timeout};
 use rustix::io::Errno;
 use socket2::{Domain, SockAddr, Socket, Type};
 
+use crate::error::in_words;
 use crate::stream::IoStream;
 
 /// Connects to `address`, within 30 s. Nodelay is on.
@@ -293,18 +294,8 @@ fn explained(address: &dyn std::fmt::Display, error: &io::Error) -> io::Error {
     let kind = error.kind();
     io::Error::new(
         kind,
-        format!("cannot connect to {address}: {}", reason(error)),
+        format!("cannot connect to {address}: {}", in_words(error)),
     )
-}
-
-/// The kind in words where there is one: "connection refused" says more than its number.
-fn reason(error: &io::Error) -> String {
-    let kind = error.kind().to_string();
-    if kind == "uncategorized error" || kind == "other error" {
-        error.to_string()
-    } else {
-        kind
-    }
 }
 
 /// A user who waits for longer has given up already.
@@ -349,7 +340,11 @@ mod tests {
                 io::ErrorKind::NetworkUnreachable,
                 "network unreachable",
             ),
-            (Errno::TIMEDOUT, io::ErrorKind::TimedOut, "timed out"),
+            (
+                Errno::TIMEDOUT,
+                io::ErrorKind::TimedOut,
+                "connection timed out",
+            ),
         ] {
             let error = explained(&address, &errno.into());
             assert_eq!(error.kind(), kind);

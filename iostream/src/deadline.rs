@@ -1,7 +1,7 @@
 //! One deadline for every wait of a stream, with a timer that is re-armed lazily.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ioloop::TimerId;
 
@@ -11,55 +11,67 @@ use crate::shared::Shared;
 ///
 /// Most deadlines are moved on long before they come. So moving one later leaves the timer where
 /// it is; when it fires too early it is armed again for what is left.
-#[derive(Default)]
 pub(crate) struct Deadline {
     at: Option<Instant>,
-    /// At `at` or before, if `at` is set.
+    idle_timeout: Option<Duration>,
+    /// When bytes last went through, if that matters.
+    active: Instant,
+    /// At the earliest of the two or before, if there is one.
     timer: Option<(TimerId, Instant)>,
+}
+
+impl Deadline {
+    /// When waiting ends, as things stand.
+    fn earliest(&self) -> Option<Instant> {
+        let idle = self
+            .idle_timeout
+            .and_then(|timeout| self.active.checked_add(timeout));
+        match (self.at, idle) {
+            (Some(at), Some(idle)) => Some(at.min(idle)),
+            (at, idle) => at.or(idle),
+        }
+    }
 }
 
 impl Shared {
     pub(crate) fn set_deadline(self: &Rc<Self>, at: Option<Instant>) {
-        let deadline = self.deadline.take();
-        if at.is_none() && deadline.is_none() {
-            return;
-        }
-        let mut deadline = deadline.unwrap_or_default();
-        deadline.at = at;
-        if let Some(at) = at {
-            let is_armed = deadline.timer.is_some_and(|(_, armed)| armed <= at);
-            if !is_armed {
-                let timer = self.io_loop().notify_at(at, self.clone());
-                if let Some((replaced, _)) = deadline.timer.replace((timer, at)) {
-                    self.io_loop().remove_timeout(replaced);
-                }
+        self.change_deadline(|deadline| deadline.at = at);
+    }
+
+    pub(crate) fn set_idle_timeout(self: &Rc<Self>, timeout: Option<Duration>) {
+        let now = self.io_loop().now();
+        self.change_deadline(|deadline| {
+            deadline.idle_timeout = timeout;
+            deadline.active = now;
+        });
+    }
+
+    /// Bytes went through: the time of being idle starts over.
+    pub(crate) fn was_active(&self) {
+        if let Some(mut deadline) = self.deadline.take() {
+            if deadline.idle_timeout.is_some() {
+                deadline.active = self.io_loop().now();
             }
+            self.deadline.set(Some(deadline));
         }
-        self.deadline.set(Some(deadline));
     }
 
     /// Whether waiting is over. Whoever asks has tried to receive or send before: a deadline never
     /// beats bytes that have arrived.
     pub(crate) fn is_expired(&self) -> bool {
         let deadline = self.deadline.take();
-        let at = deadline.as_ref().and_then(|deadline| deadline.at);
+        let earliest = deadline.as_ref().and_then(|deadline| deadline.earliest());
         self.deadline.set(deadline);
-        at.is_some_and(|at| at <= self.io_loop().now())
+        earliest.is_some_and(|earliest| earliest <= self.io_loop().now())
     }
 
     /// The timer has fired.
     pub(crate) fn deadline_passed(self: Rc<Self>) {
-        let Some(mut deadline) = self.deadline.take() else {
-            return;
-        };
-        deadline.timer = None;
-        let at = deadline.at;
-        self.deadline.set(Some(deadline));
-        if self.is_expired() {
+        if self.deadline_was_reached() {
             self.wake_receivers();
             self.wake_writers();
         } else {
-            self.set_deadline(at);
+            self.change_deadline(|_| {});
         }
     }
 
@@ -68,5 +80,41 @@ impl Shared {
         if let Some((timer, _)) = deadline.and_then(|deadline| deadline.timer) {
             self.io_loop().remove_timeout(timer);
         }
+    }
+
+    fn deadline_was_reached(&self) -> bool {
+        if let Some(mut deadline) = self.deadline.take() {
+            deadline.timer = None;
+            self.deadline.set(Some(deadline));
+        }
+        self.is_expired()
+    }
+
+    /// Changes the deadline, and has the timer fire in time.
+    fn change_deadline(self: &Rc<Self>, change: impl FnOnce(&mut Deadline)) {
+        let mut deadline = self.deadline.take().unwrap_or_else(|| {
+            let active = self.io_loop().now();
+            Box::new(Deadline {
+                at: None,
+                idle_timeout: None,
+                active,
+                timer: None,
+            })
+        });
+        change(&mut deadline);
+        if deadline.timer.is_none() && deadline.earliest().is_none() {
+            // A stream without a deadline owns none.
+            return;
+        }
+        if let Some(earliest) = deadline.earliest() {
+            let is_armed = deadline.timer.is_some_and(|(_, armed)| armed <= earliest);
+            if !is_armed {
+                let timer = self.io_loop().notify_at(earliest, self.clone());
+                if let Some((replaced, _)) = deadline.timer.replace((timer, earliest)) {
+                    self.io_loop().remove_timeout(replaced);
+                }
+            }
+        }
+        self.deadline.set(Some(deadline));
     }
 }

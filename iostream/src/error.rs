@@ -194,3 +194,15 @@ impl From<Error> for io::Error {
         io::Error::new(kind, error)
     }
 }
+
+/// What the system says, as the end of a sentence: "address already in use". Shared with the
+/// layers above; not part of the public interface.
+#[doc(hidden)]
+pub fn in_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    let words = text.split(" (os error").next().unwrap_or(&text);
+    let mut letters = words.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_lowercase().chain(letters).collect()
+    })
+}

@@ -81,6 +81,8 @@ pub use crate::address::Address;
 #[cfg(feature = "blocking")]
 pub use crate::connect::connect_host;
 pub use crate::connect::{Connector, connect, connect_unix};
+#[doc(hidden)]
+pub use crate::error::in_words;
 pub use crate::error::{CloseReason, Error};
 pub use crate::read_half::ReadHalf;
 pub use crate::shared::OnClose;

@@ -241,6 +241,24 @@ impl IoStream {
         self.shared().set_deadline(deadline);
     }
 
+    /// How long the stream may go without a byte in either direction before its waits end with
+    /// [`Error::TimedOut`]; none, as at first, means for ever. It works beside the deadline:
+    /// whichever comes first ends a wait.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use iostream::{Error, IoStream};
+    ///
+    /// # ioloop::testing::run(async {
+    /// let (_client, mut server) = IoStream::pair();
+    /// server.set_idle_timeout(Some(Duration::from_secs(60)));
+    /// assert!(matches!(server.read_until(b"\n", 4096).await, Err(Error::TimedOut)));
+    /// # });
+    /// ```
+    pub fn set_idle_timeout(&self, timeout: Option<Duration>) {
+        self.shared().set_idle_timeout(timeout);
+    }
+
     /// How many bytes may be buffered for one message, in bytes: 100 MiB unless set, as in
     /// Tornado. Above it, reads fail with [`Error::BufferFull`]. The limits that are given to the
     /// reads themselves usually come first.
@@ -632,5 +650,39 @@ impl Aborter {
         if let Some(shared) = self.shared.upgrade() {
             shared.abort();
         }
+    }
+
+    /// As [`IoStream::set_linger_timeout`].
+    ///
+    /// ```
+    /// # ioloop::testing::run(async {
+    /// let (_client, server) = iostream::IoStream::pair();
+    /// server.aborter().set_linger_timeout(std::time::Duration::from_millis(100));
+    /// # });
+    /// ```
+    pub fn set_linger_timeout(&self, timeout: Duration) {
+        if let Some(shared) = self.shared.upgrade() {
+            shared.change_limits(|limits| limits.linger = timeout);
+        }
+    }
+
+    /// As [`IoStream::local_address`].
+    ///
+    /// # Errors
+    /// `NotConnected` if the stream is gone; otherwise as [`IoStream::local_address`].
+    ///
+    /// ```
+    /// # fn main() -> std::io::Result<()> {
+    /// let (stream, _peer) = iostream::IoStream::pair();
+    /// assert_eq!(stream.aborter().local_address()?.to_string(), "memory");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn local_address(&self) -> io::Result<Address> {
+        let shared = self.shared.upgrade().ok_or(io::ErrorKind::NotConnected)?;
+        shared
+            .transport
+            .fd()
+            .map_or(Ok(Address::Memory), Address::local)
     }
 }

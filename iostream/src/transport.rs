@@ -87,7 +87,8 @@ impl Shared {
             Transport::Boxed(slot) => {
                 let waker = combined(self.receivers(receiver, context));
                 let mut context = Context::from_waker(&waker);
-                return with_boxed(slot, |transport| transport.poll_read(&mut context, buffer));
+                let read = with_boxed(slot, |transport| transport.poll_read(&mut context, buffer));
+                return self.active_if_ready(read);
             }
         };
         loop {
@@ -101,6 +102,7 @@ impl Shared {
                     if count < buffer.len() {
                         self.not_ready(Interest::READ);
                     }
+                    self.was_active();
                     return Poll::Ready(Ok(count));
                 }
                 Err(Errno::AGAIN) => self.not_ready(Interest::READ),
@@ -127,6 +129,7 @@ impl Shared {
                     if count < total {
                         self.not_ready(Interest::WRITE);
                     }
+                    self.was_active();
                     return Ok(count);
                 }
                 Err(Errno::AGAIN) => self.not_ready(Interest::WRITE),
@@ -144,9 +147,10 @@ impl Shared {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if let Transport::Boxed(slot) = &self.transport {
-            return with_boxed(slot, |transport| {
+            let written = with_boxed(slot, |transport| {
                 transport.poll_write_vectored(context, pieces)
             });
+            return self.active_if_ready(written);
         }
         loop {
             match self.poll_ready(Interest::WRITE, Receiver::Reader, context) {
@@ -159,6 +163,13 @@ impl Shared {
                 result => return Poll::Ready(result),
             }
         }
+    }
+
+    fn active_if_ready<R>(&self, result: Poll<R>) -> Poll<R> {
+        if result.is_ready() {
+            self.was_active();
+        }
+        result
     }
 
     /// Makes a boxed transport pass on what it buffers itself.

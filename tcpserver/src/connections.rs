@@ -1,0 +1,160 @@
+//! The connections of a server: how many there are, when they end, and how to end them.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use ioloop::Task;
+use iostream::{Aborter, Address, IoStream};
+use slab::Slab;
+
+use crate::drain::Drain;
+
+/// Every connection from the accept until both its handler has ended and its stream is closed,
+/// which may be in either order: a stream may be sent by the loop after its handler has returned.
+#[derive(Default)]
+pub(crate) struct Connections {
+    entries: RefCell<Slab<Entry>>,
+    pub(crate) drain: Drain,
+    /// Connections that have ended by themselves.
+    ended: Cell<u64>,
+    /// Told when the last connection has ended, or when there is room again.
+    on_change: RefCell<Option<Rc<dyn Fn()>>>,
+    waiting: RefCell<Vec<Waker>>,
+}
+
+struct Entry {
+    aborter: Aborter,
+    /// None before the handler was spawned and after it has ended.
+    task: Option<Task<()>>,
+    has_handler: bool,
+    is_open: bool,
+}
+
+impl Connections {
+    /// Enters a connection whose handler is about to be spawned.
+    pub(crate) fn enter(&self, stream: &IoStream) -> usize {
+        let aborter = stream.aborter();
+        let entry = Entry {
+            aborter,
+            task: None,
+            has_handler: true,
+            is_open: true,
+        };
+        self.entries.borrow_mut().insert(entry)
+    }
+
+    pub(crate) fn set_task(&self, key: usize, task: Task<()>) {
+        let mut task = Some(task);
+        if let Some(entry) = self.entries.borrow_mut().get_mut(key) {
+            entry.task = task.take();
+        }
+        if let Some(task) = task {
+            // It has ended already.
+            task.detach();
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.borrow().len()
+    }
+
+    pub(crate) fn ended(&self) -> u64 {
+        self.ended.get()
+    }
+
+    pub(crate) fn local_address(&self, key: usize) -> Option<Address> {
+        let aborter = self
+            .entries
+            .borrow()
+            .get(key)
+            .map(|entry| entry.aborter.clone());
+        aborter.and_then(|aborter| aborter.local_address().ok())
+    }
+
+    /// `tell` is called whenever a connection has ended.
+    pub(crate) fn set_on_change(&self, tell: Rc<dyn Fn()>) {
+        let replaced = self.on_change.borrow_mut().replace(tell);
+        drop(replaced);
+    }
+
+    /// The stream's descriptor is closed.
+    pub(crate) fn stream_closed(&self, key: usize) {
+        self.update(key, |entry| entry.is_open = false);
+    }
+
+    /// The handler has returned, failed or panicked.
+    pub(crate) fn handler_ended(&self, key: usize) {
+        self.update(key, |entry| entry.has_handler = false);
+    }
+
+    /// Tells every handler to come to an end, and has streams that are done close soon.
+    pub(crate) fn begin_drain(&self) {
+        let aborters: Vec<Aborter> = self
+            .entries
+            .borrow()
+            .iter()
+            .map(|(_, entry)| entry.aborter.clone())
+            .collect();
+        for aborter in aborters {
+            aborter.set_linger_timeout(LINGER_WHILE_DRAINING);
+        }
+        self.drain.begin();
+    }
+
+    /// Waits until there is no connection left.
+    pub(crate) fn poll_empty(&self, context: &Context<'_>) -> Poll<()> {
+        if self.entries.borrow().is_empty() {
+            return Poll::Ready(());
+        }
+        self.waiting.borrow_mut().push(context.waker().clone());
+        Poll::Pending
+    }
+
+    /// Cancels every handler, aborts every stream, and says how many connections that were.
+    pub(crate) fn cut(&self) -> usize {
+        let entries = self.entries.take();
+        let count = entries.len();
+        for (_, entry) in entries {
+            entry.aborter.abort();
+            drop(entry.task);
+        }
+        count
+    }
+
+    /// Changes an entry, and takes it out if nothing of the connection is left.
+    fn update(&self, key: usize, change: impl FnOnce(&mut Entry)) {
+        let gone = {
+            let mut entries = self.entries.borrow_mut();
+            // Connections that were cut, and those of tests, have no entry.
+            let Some(entry) = entries.get_mut(key) else {
+                return;
+            };
+            change(entry);
+            let is_gone = !entry.has_handler && !entry.is_open;
+            is_gone.then(|| entries.remove(key))
+        };
+        if let Some(entry) = gone {
+            self.ended.set(self.ended.get() + 1);
+            if let Some(task) = entry.task {
+                task.detach();
+            }
+            self.changed();
+        }
+    }
+
+    fn changed(&self) {
+        if self.entries.borrow().is_empty() {
+            let waiting = self.waiting.take();
+            waiting.into_iter().for_each(Waker::wake);
+        }
+        let tell = self.on_change.borrow().clone();
+        if let Some(tell) = tell {
+            tell();
+        }
+    }
+}
+
+/// While a server stops it does not wait seconds for idle peers to close their side. Everything
+/// was handed to the kernel by then, which goes on sending after the process has ended.
+const LINGER_WHILE_DRAINING: std::time::Duration = std::time::Duration::from_millis(250);

@@ -1,0 +1,50 @@
+//! What the log says of a connection's end.
+
+use std::error::Error;
+use std::io::{self, ErrorKind};
+
+use crate::connection::Connection;
+use crate::handler::BoxError;
+
+/// A peer that leaves is everyday life, a handler that fails is not.
+pub(crate) fn report(result: Result<(), BoxError>, connection: &Connection) {
+    let peer = connection.peer_address();
+    match result {
+        Ok(()) => tracing::debug!(%peer, "connection handled"),
+        Err(error) if is_departure(&*error) => tracing::debug!(%peer, "{error}"),
+        Err(error) => tracing::warn!(%peer, %error, "handle_stream failed; connection closed"),
+    }
+}
+
+/// Whether the peer has just left: said by a stream itself, or through `std::io` by a protocol
+/// that runs over it.
+fn is_departure(error: &(dyn Error + 'static)) -> bool {
+    if let Some(error) = error.downcast_ref::<iostream::Error>() {
+        return error.is_departure();
+    }
+    error.downcast_ref::<io::Error>().is_some_and(|error| {
+        use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+        matches!(
+            error.kind(),
+            BrokenPipe | ConnectionAborted | ConnectionReset
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_leaves_is_told_from_a_handler_that_fails() {
+        use iostream::{CloseReason, Error};
+
+        let closed = |reason, unread| -> BoxError { Error::Closed { reason, unread }.into() };
+        assert!(is_departure(&*closed(CloseReason::EndOfStream, 0)));
+        assert!(is_departure(&*closed(CloseReason::Reset, 7)));
+        assert!(!is_departure(&*closed(CloseReason::EndOfStream, 7)));
+        assert!(is_departure(&io::Error::from(ErrorKind::BrokenPipe)));
+        assert!(!is_departure(&io::Error::from(ErrorKind::InvalidData)));
+        assert!(!is_departure(&*BoxError::from("my own")));
+    }
+}

@@ -1,0 +1,80 @@
+//! Running a server as a whole program, to the signal that ends it.
+
+use std::fmt::Display;
+use std::io;
+
+use futures_lite::future::or;
+use ioloop::{IoLoop, signals};
+
+use crate::handler::{BoxError, StreamHandler};
+use crate::server::TcpServer;
+
+impl<H: StreamHandler> TcpServer<H> {
+    /// Listens on `address` and serves until a signal ends it: [`listen`](TcpServer::listen) and
+    /// [`serve`](TcpServer::serve) in one.
+    ///
+    /// # Errors
+    /// Those of [`listen`](TcpServer::listen) and [`serve`](TcpServer::serve).
+    ///
+    /// ```no_run
+    /// use tcpserver::{BoxError, Connection, IoStream, TcpServer};
+    ///
+    /// async fn greet(stream: IoStream, _: Connection) -> Result<(), BoxError> {
+    ///     stream.write(b"hello\n").await?;
+    ///     Ok(())
+    /// }
+    ///
+    /// fn main() -> Result<(), BoxError> {
+    ///     TcpServer::new(greet).run("127.0.0.1:8888")
+    /// }
+    /// ```
+    pub fn run(&self, address: impl Display) -> Result<(), BoxError> {
+        self.listen(address)?;
+        self.serve()
+    }
+
+    /// Runs this thread's loop until `SIGINT` or `SIGTERM`, then drains the server as
+    /// [`shutdown`](TcpServer::shutdown) does, with the
+    /// [`shutdown_grace`](TcpServer::shutdown_grace). A second signal ends it at once.
+    ///
+    /// # Errors
+    /// What the system says when it refuses to listen for signals.
+    ///
+    /// ```no_run
+    /// # use tcpserver::{BoxError, Connection, IoStream, TcpServer};
+    /// # async fn echo(_: IoStream, _: Connection) -> Result<(), BoxError> { Ok(()) }
+    /// fn main() -> Result<(), BoxError> {
+    ///     let server = TcpServer::new(echo);
+    ///     println!("listening on {}", server.listen("127.0.0.1:0")?[0]);
+    ///     server.serve()
+    /// }
+    /// ```
+    pub fn serve(&self) -> Result<(), BoxError> {
+        IoLoop::current().run_until(self.serve_until_signal())?;
+        Ok(())
+    }
+
+    async fn serve_until_signal(&self) -> io::Result<()> {
+        let interrupt = signals::Listener::new(signals::SIGINT)?;
+        let terminate = signals::Listener::new(signals::SIGTERM)?;
+        let signal = || or(interrupt.recv(), terminate.recv());
+
+        signal().await?;
+        tracing::info!(
+            connections = self.connections(),
+            "draining; a second signal ends at once"
+        );
+        let drained = async { Some(self.shutdown(self.grace()).await) };
+        let interrupted = async {
+            let _ = signal().await;
+            None
+        };
+        match or(drained, interrupted).await {
+            Some(drained) => {
+                tracing::info!(finished = drained.finished, cut = drained.cut, "drained");
+            }
+            None => tracing::info!(cut = self.cut(), "ended by the second signal"),
+        }
+        Ok(())
+    }
+}

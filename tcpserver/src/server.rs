@@ -1,0 +1,472 @@
+//! The server: listening sockets, a handler, limits, and the way to an orderly end.
+
+use std::cell::{Cell, RefCell};
+use std::fmt::{self, Display};
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ioloop::timeout;
+use iostream::{Address, IoStream};
+use socket2::SockRef;
+
+use crate::accept::{AcceptHandle, add_accept_handler};
+use crate::bind::{BindOptions, Listener, bind_sockets};
+use crate::connection::Connection;
+use crate::connections::Connections;
+use crate::handler::StreamHandler;
+use crate::report::report;
+
+/// A TCP server: give it a handler, tell it where to listen.
+///
+/// ```no_run
+/// use tcpserver::{BoxError, Connection, IoStream, TcpServer};
+///
+/// async fn echo(mut stream: IoStream, _: Connection) -> Result<(), BoxError> {
+///     loop {
+///         let line = stream.read_until(b"\n", 4096).await?;
+///         stream.write(&line).await?;
+///     }
+/// }
+///
+/// fn main() -> Result<(), BoxError> {
+///     TcpServer::new(echo).run("127.0.0.1:8888")
+/// }
+/// ```
+///
+/// A server is a handle: clones are the same server. There are three ways to start it, as in
+/// Tornado: [`run`](TcpServer::run) does everything; [`listen`](TcpServer::listen), any number of
+/// times, on a loop that you run; [`bind`](TcpServer::bind) before, and
+/// [`start`](TcpServer::start) after what must happen in between, such as dropping privileges.
+#[doc(alias = "TCPServer")]
+pub struct TcpServer<H> {
+    server: Rc<Server<H>>,
+}
+
+struct Server<H> {
+    handler: H,
+    settings: Settings,
+    connections: Rc<Connections>,
+    /// Bound, not started.
+    bound: RefCell<Vec<Listener>>,
+    accepting: RefCell<Vec<AcceptHandle>>,
+    /// Accepting is paused because the limit is reached.
+    is_full: Cell<bool>,
+}
+
+/// What the builder methods set, on a server that may have been cloned already.
+struct Settings {
+    max_connections: Cell<usize>,
+    when_full: Cell<WhenFull>,
+    idle_timeout: Cell<Option<Duration>>,
+    shutdown_grace: Cell<Duration>,
+}
+
+/// What happens to those who connect while a server has as many connections as it may.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum WhenFull {
+    /// They wait in the kernel's queue, and are accepted when another connection has ended.
+    #[default]
+    Wait,
+    /// They are accepted and closed at once, so that they know.
+    Close,
+}
+
+/// How a [`shutdown`](TcpServer::shutdown) went.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Drained {
+    /// Connections that ended by themselves within the grace period.
+    pub finished: usize,
+    /// Connections that were still there at its end, and were cut.
+    pub cut: usize,
+}
+
+impl<H: StreamHandler> TcpServer<H> {
+    /// A server that handles connections with `handler`. Makes no loop.
+    ///
+    /// ```
+    /// # use tcpserver::{BoxError, Connection, IoStream, TcpServer};
+    /// # async fn echo(_: IoStream, _: Connection) -> Result<(), BoxError> { Ok(()) }
+    /// let server = TcpServer::new(echo);
+    /// ```
+    pub fn new(handler: H) -> TcpServer<H> {
+        let server = Server {
+            handler,
+            settings: Settings::default(),
+            connections: Rc::default(),
+            bound: RefCell::default(),
+            accepting: RefCell::default(),
+            is_full: Cell::new(false),
+        };
+        TcpServer {
+            server: Rc::new(server),
+        }
+    }
+
+    /// How many connections there may be at once; as many as the process may have descriptors
+    /// unless set. A connection counts until its descriptor is closed, which may be after its
+    /// handler has returned.
+    ///
+    /// ```
+    /// # use tcpserver::{BoxError, Connection, IoStream, TcpServer};
+    /// # async fn echo(_: IoStream, _: Connection) -> Result<(), BoxError> { Ok(()) }
+    /// let server = TcpServer::new(echo).max_connections(10_000);
+    /// ```
+    pub fn max_connections(self, connections: usize) -> TcpServer<H> {
+        self.server.settings.max_connections.set(connections);
+        self
+    }
+
+    /// What happens to those who connect above the limit; they wait unless set.
+    ///
+    /// ```
+    /// # use tcpserver::{BoxError, Connection, IoStream, TcpServer, WhenFull};
+    /// # async fn echo(_: IoStream, _: Connection) -> Result<(), BoxError> { Ok(()) }
+    /// let server = TcpServer::new(echo).max_connections(100).when_full(WhenFull::Close);
+    /// ```
+    pub fn when_full(self, policy: WhenFull) -> TcpServer<H> {
+        self.server.settings.when_full.set(policy);
+        self
+    }
+
+    /// How long a connection may go without a byte in either direction; for ever unless set. After
+    /// that, its reads and writes fail with `Error::TimedOut`.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tcpserver::{BoxError, Connection, IoStream, TcpServer};
+    /// # async fn echo(_: IoStream, _: Connection) -> Result<(), BoxError> { Ok(()) }
+    /// let server = TcpServer::new(echo).idle_timeout(Duration::from_secs(300));
+    /// ```
+    pub fn idle_timeout(self, timeout: Duration) -> TcpServer<H> {
+        self.server.settings.idle_timeout.set(Some(timeout));
+        self
+    }
+
+    /// How long [`run`](TcpServer::run) and [`serve`](TcpServer::serve) let handlers finish after
+    /// the first signal: 8 s unless set, less than the ten after which `docker stop` kills.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tcpserver::{BoxError, Connection, IoStream, TcpServer};
+    /// # async fn echo(_: IoStream, _: Connection) -> Result<(), BoxError> { Ok(()) }
+    /// let server = TcpServer::new(echo).shutdown_grace(Duration::from_secs(60));
+    /// ```
+    pub fn shutdown_grace(self, grace: Duration) -> TcpServer<H> {
+        self.server.settings.shutdown_grace.set(grace);
+        self
+    }
+
+    /// Listens on `address` and accepts from now on, on this thread's loop. May be called several
+    /// times. Says where it listens, with the port that the system chose if zero was asked for.
+    ///
+    /// # Errors
+    /// Those of [`bind_sockets`] and of [`add_sockets`](TcpServer::add_sockets).
+    ///
+    /// ```
+    /// # use tcpserver::{BoxError, Connection, IoStream, TcpServer};
+    /// # async fn echo(_: IoStream, _: Connection) -> Result<(), BoxError> { Ok(()) }
+    /// # fn main() -> std::io::Result<()> {
+    /// let server = TcpServer::new(echo);
+    /// for address in server.listen("127.0.0.1:0")? {
+    ///     println!("listening on {address}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn listen(&self, address: impl Display) -> io::Result<Vec<Address>> {
+        self.add_sockets(bind_sockets(address, &BindOptions::new())?)
+    }
+
+    /// Accepts connections from sockets that listen already: from [`bind_sockets`],
+    /// [`bind_unix_socket`](crate::bind_unix_socket), or inherited. Says where they listen.
+    ///
+    /// # Errors
+    /// What the system says when it refuses to watch a socket.
+    ///
+    /// ```
+    /// # use tcpserver::{BoxError, Connection, IoStream, TcpServer};
+    /// # async fn echo(_: IoStream, _: Connection) -> Result<(), BoxError> { Ok(()) }
+    /// use tcpserver::{BindOptions, bind_sockets};
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let options = BindOptions::new().backlog(4096);
+    /// TcpServer::new(echo).add_sockets(bind_sockets("127.0.0.1:0", &options)?)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn add_sockets(&self, listeners: Vec<Listener>) -> io::Result<Vec<Address>> {
+        let server = &self.server;
+        let changed = Rc::downgrade(server);
+        server.connections.set_on_change(Rc::new(move || {
+            if let Some(server) = changed.upgrade() {
+                server.accept_again();
+            }
+        }));
+        let mut addresses = Vec::new();
+        for listener in listeners {
+            // What is accepted inherits it, which saves a system call per connection.
+            let _ = SockRef::from(&listener).set_tcp_nodelay(true);
+            addresses.push(listener.address().clone());
+            let this = TcpServer {
+                server: Rc::clone(server),
+            };
+            let handle = add_accept_handler(listener, move |connection, peer| {
+                // At once, without the courtesies of a stream: those would keep the descriptor.
+                if !this.server.refuses() {
+                    this.begin(IoStream::from_nonblocking(connection), peer);
+                }
+            })?;
+            server.accepting.borrow_mut().push(handle);
+        }
+        Ok(addresses)
+    }
+
+    /// Opens listening sockets on `address` without accepting, and makes no loop:
+    /// [`start`](TcpServer::start) accepts. May be called several times.
+    ///
+    /// # Errors
+    /// Those of [`bind_sockets`].
+    ///
+    /// ```
+    /// # use tcpserver::{BoxError, Connection, IoStream, TcpServer};
+    /// # async fn echo(_: IoStream, _: Connection) -> Result<(), BoxError> { Ok(()) }
+    /// # fn main() -> std::io::Result<()> {
+    /// let server = TcpServer::new(echo);
+    /// server.bind("127.0.0.1:0")?;
+    /// // Drop privileges here.
+    /// server.start()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn bind(&self, address: impl Display) -> io::Result<()> {
+        let listeners = bind_sockets(address, &BindOptions::new())?;
+        self.server.bound.borrow_mut().extend(listeners);
+        Ok(())
+    }
+
+    /// Accepts from what [`bind`](TcpServer::bind) has opened, on this thread's loop. Says where
+    /// it listens.
+    ///
+    /// # Errors
+    /// Those of [`add_sockets`](TcpServer::add_sockets).
+    ///
+    /// ```
+    /// # use tcpserver::{BoxError, Connection, IoStream, TcpServer};
+    /// # async fn echo(_: IoStream, _: Connection) -> Result<(), BoxError> { Ok(()) }
+    /// # fn main() -> std::io::Result<()> {
+    /// let server = TcpServer::new(echo);
+    /// server.bind("127.0.0.1:0")?;
+    /// println!("listening on {}", server.start()?[0]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn start(&self) -> io::Result<Vec<Address>> {
+        let bound = self.server.bound.take();
+        self.add_sockets(bound)
+    }
+
+    /// Connects to the server in memory, for tests: limits, draining and all, in virtual time.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use tcpserver::{BoxError, Connection, IoStream, TcpServer};
+    ///
+    /// async fn until_drained(_stream: IoStream, connection: Connection) -> Result<(), BoxError> {
+    ///     connection.draining().await;
+    ///     Ok(())
+    /// }
+    ///
+    /// ioloop::testing::run(async {
+    ///     let server = TcpServer::new(until_drained);
+    ///     let client = server.connect_in_memory();
+    ///     let drained = server.shutdown(Duration::from_secs(5)).await;
+    ///     assert_eq!((drained.finished, drained.cut), (1, 0));
+    /// });
+    /// ```
+    pub fn connect_in_memory(&self) -> IoStream {
+        let (client, stream) = IoStream::pair();
+        if self.server.refuses() {
+            stream.abort();
+        } else {
+            self.begin(stream, Address::Memory);
+        }
+        client
+    }
+
+    /// Stops accepting and closes the listening sockets. Connections go on. A second call does
+    /// nothing; it may be called anywhere, also in a handler.
+    ///
+    /// ```
+    /// # use tcpserver::{BoxError, Connection, IoStream, TcpServer};
+    /// # async fn echo(_: IoStream, _: Connection) -> Result<(), BoxError> { Ok(()) }
+    /// # fn main() -> std::io::Result<()> {
+    /// let server = TcpServer::new(echo);
+    /// let address = server.listen("127.0.0.1:0")?.remove(0).ip().unwrap();
+    /// server.stop();
+    /// assert!(std::net::TcpStream::connect(address).is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn stop(&self) {
+        let accepting = self.server.accepting.take();
+        drop(accepting);
+        let bound = self.server.bound.take();
+        drop(bound);
+    }
+
+    /// Stops accepting, tells handlers that await [`Connection::draining`], and waits for every
+    /// connection to end. What is left after `grace` is cut: its handler is cancelled, its stream
+    /// aborted.
+    ///
+    /// A connection has ended when its handler has returned and its descriptor is closed. Once
+    /// draining has begun, a stream that has sent everything waits for its peer to close for a
+    /// quarter of a second at most.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the server stopped and its handlers told; nothing is cut.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tcpserver::{BoxError, Connection, IoStream, TcpServer};
+    /// async fn deaf(_stream: IoStream, _: Connection) -> Result<(), BoxError> {
+    ///     std::future::pending().await
+    /// }
+    ///
+    /// ioloop::testing::run(async {
+    ///     let server = TcpServer::new(deaf);
+    ///     let client = server.connect_in_memory();
+    ///     let drained = server.shutdown(Duration::from_secs(5)).await;
+    ///     assert_eq!((drained.finished, drained.cut), (0, 1));
+    /// });
+    /// ```
+    pub async fn shutdown(&self, grace: Duration) -> Drained {
+        self.stop();
+        let connections = &self.server.connections;
+        let ended_before = connections.ended();
+        connections.begin_drain();
+        let emptied = timeout(grace, poll_fn(|context| connections.poll_empty(context))).await;
+        let finished = (connections.ended() - ended_before) as usize;
+        let cut = if emptied.is_ok() {
+            0
+        } else {
+            connections.cut()
+        };
+        Drained { finished, cut }
+    }
+
+    /// How many connections there are.
+    ///
+    /// ```
+    /// # use tcpserver::{BoxError, Connection, IoStream, TcpServer};
+    /// # async fn echo(_: IoStream, _: Connection) -> Result<(), BoxError> { Ok(()) }
+    /// assert_eq!(TcpServer::new(echo).connections(), 0);
+    /// ```
+    pub fn connections(&self) -> usize {
+        self.server.connections.len()
+    }
+
+    pub(crate) fn grace(&self) -> Duration {
+        self.server.settings.shutdown_grace.get()
+    }
+
+    pub(crate) fn cut(&self) -> usize {
+        self.server.connections.cut()
+    }
+
+    /// Hands a connection to the handler, in a task of its own.
+    fn begin(&self, stream: IoStream, peer: Address) {
+        let connections = &self.server.connections;
+        stream.set_idle_timeout(self.server.settings.idle_timeout.get());
+        let key = connections.enter(&stream);
+        let connection = Connection::new(Rc::clone(connections), key, peer);
+        stream.on_close(connection.observer());
+        let io_loop = stream.io_loop().clone();
+        let server = Rc::clone(&self.server);
+        let task = io_loop.spawn(async move {
+            let running = HandlerRuns(&server.connections, key);
+            let peer = connection.clone();
+            let result = server.handler.handle_stream(stream, connection).await;
+            report(result, &peer);
+            drop(running);
+        });
+        connections.set_task(key, task);
+        self.server.pause_if_full();
+    }
+}
+
+impl<H> Server<H> {
+    fn is_at_limit(&self) -> bool {
+        self.connections.len() >= self.settings.max_connections.get()
+    }
+
+    /// Whether a connection that was accepted must be closed again.
+    fn refuses(&self) -> bool {
+        let refuses = self.is_at_limit() && self.settings.when_full.get() == WhenFull::Close;
+        if refuses {
+            tracing::debug!("closed a new connection: the limit is reached");
+        }
+        refuses
+    }
+
+    fn pause_if_full(&self) {
+        if self.is_at_limit() && self.settings.when_full.get() == WhenFull::Wait {
+            self.is_full.set(true);
+            self.accepting.borrow().iter().for_each(AcceptHandle::pause);
+        }
+    }
+
+    /// A connection has ended.
+    fn accept_again(&self) {
+        if self.is_full.get() && !self.is_at_limit() {
+            self.is_full.set(false);
+            self.accepting
+                .borrow()
+                .iter()
+                .for_each(AcceptHandle::resume);
+        }
+    }
+}
+
+impl<H> Clone for TcpServer<H> {
+    fn clone(&self) -> TcpServer<H> {
+        TcpServer {
+            server: Rc::clone(&self.server),
+        }
+    }
+}
+
+impl<H> fmt::Debug for TcpServer<H> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("TcpServer")
+            .field("accepting", &self.server.accepting.borrow())
+            .field("connections", &self.server.connections.len())
+            .finish()
+    }
+}
+
+/// Tells the table that the handler has ended, whether it returned, panicked or was cancelled.
+struct HandlerRuns<'a>(&'a Connections, usize);
+
+impl Drop for HandlerRuns<'_> {
+    fn drop(&mut self) {
+        self.0.handler_ended(self.1);
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            // The process's limit of descriptors bounds it; accepting pauses there too.
+            max_connections: Cell::new(usize::MAX),
+            when_full: Cell::default(),
+            idle_timeout: Cell::new(None),
+            shutdown_grace: Cell::new(GRACE),
+        }
+    }
+}
+
+/// Less than the ten seconds after which `docker stop` kills.
+const GRACE: Duration = Duration::from_secs(8);
