@@ -1,5 +1,6 @@
 //! What every example needs: its flags, and log lines on standard error.
 
+use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::exit;
 use std::str::FromStr;
@@ -81,17 +82,18 @@ impl Flags {
 }
 
 /// Log lines go to standard error with their file and line; RUST_LOG chooses, as in
-/// `RUST_LOG=info,tcpserver=debug`. Warnings are shown unless it says otherwise.
+/// `RUST_LOG=info,tcpserver=debug`. Without it, what a server says of itself is shown.
 fn begin_logging() {
     let chosen = std::env::var("RUST_LOG").unwrap_or_default();
     let filter: Targets = chosen.parse().unwrap_or_default();
     let filter = if chosen.is_empty() {
-        filter.with_default(Level::WARN)
+        filter.with_default(Level::INFO)
     } else {
         filter
     };
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_file(true)
         .with_line_number(true)
         .with_target(false);

@@ -9,7 +9,8 @@ use ioloop::timeout;
 
 use crate::error::{CloseReason, Error};
 use crate::receive::ReceiveBuffer;
-use crate::shared::{HalfClose, Receiver, Shared};
+use crate::shared::{Receiver, Shared};
+use crate::transport::Transport;
 
 impl Shared {
     /// The reader is gone: input is taken only to be thrown away.
@@ -103,7 +104,7 @@ impl Shared {
     /// Reads until the peer closes too, so that bytes which it sends meanwhile do not make the
     /// kernel answer with a reset, which would destroy what the peer has not read yet.
     async fn linger(self: &Rc<Self>) {
-        if self.is_over() || self.half_closed.get() == HalfClose::Unsupported {
+        if self.is_over() || matches!(self.transport, Transport::File(_)) {
             return;
         }
         let discard = poll_fn(|context| {

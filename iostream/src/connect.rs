@@ -239,7 +239,7 @@ impl Default for Connector {
 async fn attempt(socket: Socket, address: &SockAddr) -> io::Result<IoStream> {
     socket.set_nonblocking(true)?;
     match socket.connect(address) {
-        Ok(()) => return Ok(IoStream::from_nonblocking(socket)),
+        Ok(()) => return Ok(IoStream::from_socket(socket)),
         Err(error) if error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error()) => {}
         Err(error) => return Err(error),
     }
@@ -247,7 +247,7 @@ async fn attempt(socket: Socket, address: &SockAddr) -> io::Result<IoStream> {
     watched.writable().await?;
     match watched.take_error()? {
         Some(error) => Err(error),
-        None => Ok(IoStream::from_nonblocking(watched.into_inner()?)),
+        None => Ok(IoStream::from_socket(watched.into_inner()?)),
     }
 }
 

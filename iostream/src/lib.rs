@@ -55,8 +55,8 @@
 //! | input kept while only `peer_closed` waits | 64 KiB | fixed |
 //! | waiting for a connection | 30 s | [`Connector::timeout`] |
 //!
-//! Writing to a peer that is gone must not end the process: `SIGPIPE` has to be ignored, as it is
-//! in every Rust program unless it says otherwise.
+//! Pipes and terminals have no way to write without `SIGPIPE`: it has to be ignored, as it is in
+//! every Rust program unless it says otherwise.
 
 mod address;
 mod closing;

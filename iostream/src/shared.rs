@@ -50,7 +50,8 @@ pub(crate) struct Shared {
     pub(crate) driving: Cell<bool>,
     /// The loop will tell us of the end of this turn.
     pub(crate) flush_is_due: Cell<bool>,
-    pub(crate) half_closed: Cell<HalfClose>,
+    /// The transport was told that no more bytes will be sent.
+    pub(crate) half_closed: Cell<bool>,
     /// What was done without waiting, against the budget that keeps one stream from holding the
     /// loop.
     spent: Cell<u16>,
@@ -113,15 +114,6 @@ pub trait OnClose {
     fn closed(&self);
 }
 
-/// Whether the transport was told that no more bytes will be sent.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum HalfClose {
-    No,
-    Done,
-    /// A pipe or a terminal: closing the descriptor says it, and nothing can be reset.
-    Unsupported,
-}
-
 /// Who polls for input: the one reader, or those that watch for the peer to close.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub(crate) enum Receiver {
@@ -149,7 +141,7 @@ impl Shared {
             has_reader: Cell::new(true),
             driving: Cell::new(false),
             flush_is_due: Cell::new(false),
-            half_closed: Cell::new(HalfClose::No),
+            half_closed: Cell::new(false),
             spent: Cell::new(0),
             writers: Cell::new(1),
         })

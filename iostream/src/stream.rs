@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures_lite::{AsyncRead, AsyncWrite};
 use ioloop::IoLoop;
+use rustix::net::sockopt;
 use socket2::SockRef;
 
 use crate::address::Address;
@@ -72,11 +73,15 @@ impl IoStream {
     pub fn from_fd(fd: impl Into<OwnedFd>) -> io::Result<IoStream> {
         let fd = fd.into();
         rustix::io::ioctl_fionbio(&fd, true)?;
-        Ok(IoStream::from_nonblocking(fd))
+        let transport = match sockopt::socket_type(&fd) {
+            Ok(_) => Transport::Socket(fd),
+            Err(_) => Transport::File(fd),
+        };
+        Ok(IoStream::new(transport, Location::caller()))
     }
 
-    /// As [`from_fd`](IoStream::from_fd), for a descriptor that is non-blocking already: it costs
-    /// no system call. A blocking one would stall the loop.
+    /// As [`from_fd`](IoStream::from_fd), for what is known to be a socket and non-blocking: it
+    /// costs no system call. A blocking one would stall the loop.
     ///
     /// ```
     /// use std::os::unix::net::UnixStream;
@@ -84,13 +89,13 @@ impl IoStream {
     /// # fn main() -> std::io::Result<()> {
     /// let (ours, _theirs) = UnixStream::pair()?;
     /// ours.set_nonblocking(true)?;
-    /// let stream = iostream::IoStream::from_nonblocking(ours);
+    /// let stream = iostream::IoStream::from_socket(ours);
     /// # Ok(())
     /// # }
     /// ```
     #[track_caller]
-    pub fn from_nonblocking(fd: impl Into<OwnedFd>) -> IoStream {
-        IoStream::new(Transport::Descriptor(fd.into()), Location::caller())
+    pub fn from_socket(socket: impl Into<OwnedFd>) -> IoStream {
+        IoStream::new(Transport::Socket(socket.into()), Location::caller())
     }
 
     /// A stream over any futures-io type, which has its own readiness: TLS, compression, a test

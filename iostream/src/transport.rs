@@ -12,13 +12,16 @@ use std::{fmt, time::Duration};
 use futures_lite::{AsyncRead, AsyncWrite};
 use ioloop::Interest;
 use rustix::io::Errno;
-use rustix::net::{Shutdown, shutdown, sockopt};
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, sendmsg, shutdown, sockopt};
 
-use crate::shared::{HalfClose, Receiver, Shared};
+use crate::shared::{Receiver, Shared};
 
 pub(crate) enum Transport {
-    /// Non-blocking: a socket, a pipe, a terminal, a tunnel.
-    Descriptor(OwnedFd),
+    /// Non-blocking, as the next.
+    Socket(OwnedFd),
+    /// A pipe, a terminal, a tunnel: what is read and written by the calls for files, which cost
+    /// a few percent more, and cannot be half-closed.
+    File(OwnedFd),
     /// Taken out while it is polled, since it may be code that uses this very stream; empty for
     /// good when the stream was aborted. The outer box keeps the common case small.
     Boxed(Box<Cell<Option<Box<dyn Duplex>>>>),
@@ -36,7 +39,7 @@ impl Transport {
 
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Transport::Descriptor(fd) => Some(fd.as_fd()),
+            Transport::Socket(fd) | Transport::File(fd) => Some(fd.as_fd()),
             Transport::Boxed(_) => None,
         }
     }
@@ -47,17 +50,18 @@ impl Transport {
     /// says so to the peer by a reset, because of the zero linger time.
     pub(crate) fn abort(&self) {
         match self {
-            Transport::Descriptor(fd) => {
-                // Both fail harmlessly for what is no socket.
+            Transport::Socket(fd) => {
+                // It fails for Unix sockets, which keep nothing back when they are closed.
                 let _ = sockopt::set_socket_linger(fd, Some(Duration::ZERO));
             }
+            Transport::File(_) => {}
             Transport::Boxed(slot) => drop(slot.take()),
         }
     }
 
     /// Ends both directions of a socket whose descriptor other handles keep open.
     pub(crate) fn cut(&self) {
-        if let Transport::Descriptor(fd) = self {
+        if let Transport::Socket(fd) = self {
             let _ = shutdown(fd, Shutdown::Both);
         }
     }
@@ -66,7 +70,7 @@ impl Transport {
 impl fmt::Debug for Transport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Transport::Descriptor(fd) => fd.fmt(formatter),
+            Transport::Socket(fd) | Transport::File(fd) => fd.fmt(formatter),
             Transport::Boxed(_) => formatter.write_str("boxed"),
         }
     }
@@ -82,8 +86,9 @@ impl Shared {
         context: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let fd = match &self.transport {
-            Transport::Descriptor(fd) => fd,
+        let (fd, is_socket) = match &self.transport {
+            Transport::Socket(fd) => (fd, true),
+            Transport::File(fd) => (fd, false),
             Transport::Boxed(slot) => {
                 let waker = combined(self.receivers(receiver, context));
                 let mut context = Context::from_waker(&waker);
@@ -97,7 +102,11 @@ impl Shared {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return Poll::Pending,
             }
-            match rustix::io::read(fd, &mut *buffer) {
+            let result = match is_socket {
+                true => recv(fd, &mut *buffer, RecvFlags::empty()).map(|(count, _)| count),
+                false => rustix::io::read(fd, &mut *buffer),
+            };
+            match result {
                 Ok(count) => {
                     if count < buffer.len() {
                         self.not_ready(Interest::READ);
@@ -115,14 +124,18 @@ impl Shared {
     /// Sends some of `pieces`, at once or not at all: `WouldBlock` if the transport takes nothing
     /// now. Boxed transports can only be polled: for them this is always so.
     pub(crate) fn try_send(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        let Transport::Descriptor(fd) = &self.transport else {
-            return Err(io::ErrorKind::WouldBlock.into());
+        let (fd, is_socket) = match &self.transport {
+            Transport::Socket(fd) => (fd, true),
+            Transport::File(fd) => (fd, false),
+            Transport::Boxed(_) => return Err(io::ErrorKind::WouldBlock.into()),
         };
         let total: usize = pieces.iter().map(|piece| piece.len()).sum();
         while self.is_ready(Interest::WRITE) {
-            let result = match pieces {
-                [piece] => rustix::io::write(fd, piece),
-                _ => rustix::io::writev(fd, pieces),
+            let result = match (pieces, is_socket) {
+                ([piece], true) => send(fd, piece, SEND_FLAGS),
+                ([piece], false) => rustix::io::write(fd, piece),
+                (_, true) => sendmsg(fd, pieces, &mut Default::default(), SEND_FLAGS),
+                (_, false) => rustix::io::writev(fd, pieces),
             };
             match result {
                 Ok(count) => {
@@ -175,28 +188,30 @@ impl Shared {
     /// Makes a boxed transport pass on what it buffers itself.
     pub(crate) fn poll_flush_transport(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.transport {
-            Transport::Descriptor(_) => Poll::Ready(Ok(())),
+            Transport::Socket(_) | Transport::File(_) => Poll::Ready(Ok(())),
             Transport::Boxed(slot) => with_boxed(slot, |transport| transport.poll_flush(context)),
         }
     }
 
     /// Tells the peer that no more bytes will come.
     pub(crate) fn poll_half_close(&self, context: &mut Context<'_>) -> Poll<()> {
-        if self.half_closed.get() != HalfClose::No {
+        if self.half_closed.get() {
             return Poll::Ready(());
         }
         let half_closed = match &self.transport {
-            Transport::Descriptor(fd) => Poll::Ready(match shutdown(fd, Shutdown::Write) {
-                Err(Errno::NOTSOCK) => HalfClose::Unsupported,
+            Transport::Socket(fd) => {
                 // It fails only for a connection that has ended already.
-                _ => HalfClose::Done,
-            }),
+                let _ = shutdown(fd, Shutdown::Write);
+                Poll::Ready(())
+            }
+            // Closing the descriptor says it.
+            Transport::File(_) => Poll::Ready(()),
             Transport::Boxed(slot) => {
                 let closed = with_boxed(slot, |transport| transport.poll_close(context));
-                closed.map(|_| HalfClose::Done)
+                closed.map(|_| ())
             }
         };
-        half_closed.map(|half_closed| self.half_closed.set(half_closed))
+        half_closed.map(|()| self.half_closed.set(true))
     }
 }
 
@@ -230,3 +245,10 @@ fn combined(mut wakers: Vec<Waker>) -> Waker {
         _ => Waker::from(Arc::new(All(wakers))),
     }
 }
+
+/// Writing to a peer that is gone is an error here, not the signal that ends the process. Where
+/// there is no such flag the signal must be ignored, as Rust's runtime does.
+#[cfg(not(target_vendor = "apple"))]
+const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const SEND_FLAGS: SendFlags = SendFlags::empty();

@@ -215,7 +215,7 @@ impl<H: StreamHandler> TcpServer<H> {
             let handle = add_accept_handler(listener, move |connection, peer| {
                 // At once, without the courtesies of a stream: those would keep the descriptor.
                 if !this.server.refuses() {
-                    this.begin(IoStream::from_nonblocking(connection), peer);
+                    this.begin(IoStream::from_socket(connection), peer);
                 }
             })?;
             server.accepting.borrow_mut().push(handle);

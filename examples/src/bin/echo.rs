@@ -1,0 +1,24 @@
+//! A line echo: `cargo run --release --bin echo -- --port 8888`, then `nc 127.0.0.1 8888`.
+
+use examples::Flags;
+use tcpserver::{BoxError, Connection, IoStream, TcpServer};
+
+async fn echo(mut stream: IoStream, connection: Connection) -> Result<(), BoxError> {
+    while let Some(line) = connection
+        .unless_draining(stream.read_until(b"\n", LINE_MAX))
+        .await
+    {
+        stream.write(&line?).await?;
+    }
+    Ok(())
+}
+
+fn main() -> Result<(), BoxError> {
+    let flags = Flags::parse("echo", "");
+    let server = TcpServer::new(echo);
+    println!("listening on {}", server.listen(flags.address())?[0]);
+    server.serve()
+}
+
+/// A longer line ends the connection: a peer cannot make us remember without end.
+const LINE_MAX: usize = 4096;
