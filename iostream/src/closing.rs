@@ -9,7 +9,7 @@ use ioloop::timeout;
 
 use crate::error::{CloseReason, Error};
 use crate::receive::ReceiveBuffer;
-use crate::shared::{Receiver, Shared};
+use crate::shared::{Shared, Waiter};
 use crate::transport::Transport;
 
 impl Shared {
@@ -113,7 +113,7 @@ impl Shared {
                 if let Some(reason) = self.read_end.get() {
                     return Poll::Ready(self.closed(reason));
                 }
-                match self.poll_receive_or_end(Receiver::Watcher, context, &mut buffer) {
+                match self.poll_receive_or_end(Waiter::Watcher, context, &mut buffer) {
                     Poll::Ready(Ok(_)) if self.must_yield(1, context) => return Poll::Pending,
                     Poll::Ready(Ok(_)) => {}
                     Poll::Ready(Err(error)) => return Poll::Ready(error),

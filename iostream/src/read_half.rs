@@ -9,7 +9,7 @@ use std::{fmt, io};
 use crate::error::{CloseReason, Error};
 use crate::frame;
 use crate::receive::ReceiveBuffer;
-use crate::shared::{COST_OF_CALL, Receiver, Shared};
+use crate::shared::{COST_OF_CALL, Shared, Waiter};
 use crate::unread::Unread;
 
 /// The half of a stream that reads; [`IoStream::split`](crate::IoStream::split) gives it.
@@ -256,7 +256,7 @@ impl ReadHalf {
             return Poll::Ready(Err(self.shared.closed(reason)));
         }
         self.shared
-            .poll_receive_or_end(Receiver::Reader, context, buffer)
+            .poll_receive_or_end(Waiter::Reader, context, buffer)
     }
 
     /// Shows the unread bytes, receiving some if there are none. Empty at the end of the stream.
@@ -302,7 +302,7 @@ impl ReadHalf {
         let mut buffer = ReceiveBuffer::take();
         let received = self
             .shared
-            .poll_receive_or_end(Receiver::Reader, context, &mut buffer);
+            .poll_receive_or_end(Waiter::Reader, context, &mut buffer);
         received.map(|result| result.map(|count| self.shared.keep(&buffer[..count])))
     }
 

@@ -8,7 +8,7 @@ use ioloop::Interest;
 
 use crate::error::{CloseReason, Error};
 use crate::receive::ReceiveBuffer;
-use crate::shared::{COST_OF_CALL, COST_OF_MESSAGE, Receiver, Shared};
+use crate::shared::{COST_OF_CALL, COST_OF_MESSAGE, Shared, Waiter};
 use crate::unread::Unread;
 
 impl Shared {
@@ -53,7 +53,7 @@ impl Shared {
                 return Poll::Pending;
             }
             let mut buffer = ReceiveBuffer::take();
-            let count = match self.poll_receive_or_end(Receiver::Reader, context, &mut buffer) {
+            let count = match self.poll_receive_or_end(Waiter::Reader, context, &mut buffer) {
                 Poll::Ready(Ok(count)) => count,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                 Poll::Pending => return Poll::Pending,
@@ -80,15 +80,15 @@ impl Shared {
     /// stream has ended meanwhile.
     pub(crate) fn poll_receive_or_end(
         self: &Rc<Self>,
-        receiver: Receiver,
+        waiter: Waiter,
         context: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<Result<usize, Error>> {
-        let mut result = self.poll_receive(receiver, context, buffer);
-        if result.is_pending() && receiver == Receiver::Reader && self.is_expired() {
+        let mut result = self.poll_receive(waiter, context, buffer);
+        if result.is_pending() && waiter == Waiter::Reader && self.is_expired() {
             // The event may still wait in the kernel, behind those of this turn.
             self.assume_ready(Interest::READ);
-            result = self.poll_receive(receiver, context, buffer);
+            result = self.poll_receive(waiter, context, buffer);
             if result.is_pending() {
                 return Poll::Ready(Err(Error::TimedOut));
             }
@@ -115,14 +115,14 @@ impl Shared {
                 return Poll::Ready(reason);
             }
             if self.unread_len() >= WATCHED_INPUT {
-                self.receivers(Receiver::Watcher, context);
+                self.receivers(Waiter::Watcher, context);
                 return Poll::Pending;
             }
             if self.must_yield(COST_OF_CALL, context) {
                 return Poll::Pending;
             }
             let mut buffer = ReceiveBuffer::take();
-            match self.poll_receive_or_end(Receiver::Watcher, context, &mut buffer) {
+            match self.poll_receive_or_end(Waiter::Watcher, context, &mut buffer) {
                 Poll::Ready(Ok(count)) => {
                     self.keep(&buffer[..count]);
                     self.wake_receivers();

@@ -30,15 +30,14 @@ pub(crate) struct Shared {
     waiting: Cell<Interest>,
     /// Who reads. It stays between waits: a task that reads in a loop needs no new waker.
     reader: Cell<Option<Waker>>,
-    /// Who sends what the transport has refused: the driver task.
-    sender: Cell<Option<Waker>>,
     /// None unless bytes have arrived that nobody has read.
     pub(crate) unread: Cell<Option<Box<Unread>>>,
     /// None unless bytes were written that the transport has not taken.
     pub(crate) outgoing: Cell<Option<Box<Outgoing>>>,
     /// None until a deadline is set.
     pub(crate) deadline: Cell<Option<Box<Deadline>>>,
-    /// None until a setting is changed, or somebody waits for the peer to close.
+    /// None until a setting is changed, the transport has refused bytes, or somebody waits for the
+    /// peer to close.
     extras: Cell<Option<Box<Extras>>>,
     on_close: Cell<Option<Rc<dyn OnClose>>>,
     /// Why no more bytes will be received. Those in `unread` are still there.
@@ -64,6 +63,8 @@ pub(crate) struct Extras {
     pub(crate) limits: Limits,
     /// Who waits for the peer to close.
     watchers: Vec<Waker>,
+    /// Who sends what the transport has refused: the driver task.
+    sender: Option<Waker>,
 }
 
 /// The limits of one stream, with the defaults that its setters document.
@@ -114,11 +115,22 @@ pub trait OnClose {
     fn closed(&self);
 }
 
-/// Who polls for input: the one reader, or those that watch for the peer to close.
+/// Who waits for the transport: the one reader, those that watch for the peer to close, or the
+/// driver that sends.
 #[derive(Clone, Copy, Eq, PartialEq)]
-pub(crate) enum Receiver {
+pub(crate) enum Waiter {
     Reader,
     Watcher,
+    Sender,
+}
+
+impl Waiter {
+    fn direction(self) -> Interest {
+        match self {
+            Waiter::Reader | Waiter::Watcher => Interest::READ,
+            Waiter::Sender => Interest::WRITE,
+        }
+    }
 }
 
 impl Shared {
@@ -130,7 +142,6 @@ impl Shared {
             ready: Cell::new(Interest::BOTH),
             waiting: Cell::new(Interest::NONE),
             reader: Cell::new(None),
-            sender: Cell::new(None),
             unread: Cell::new(None),
             outgoing: Cell::new(None),
             deadline: Cell::new(None),
@@ -176,18 +187,18 @@ impl Shared {
         !self.has_reader.get() && self.writers.get() == 0
     }
 
-    /// Whether a system call in `direction` is worth trying. If not, the caller will be woken.
+    /// Whether a system call is worth trying. If not, `waiter` will be woken.
     pub(crate) fn poll_ready(
         self: &Rc<Self>,
-        direction: Interest,
-        receiver: Receiver,
+        waiter: Waiter,
         context: &Context<'_>,
     ) -> Poll<io::Result<()>> {
+        let direction = waiter.direction();
         if self.ready.get().contains(direction) {
             return Poll::Ready(Ok(()));
         }
         self.spent.set(0);
-        self.remember(direction, receiver, context.waker());
+        self.remember(waiter, context.waker());
         self.waiting.set(self.waiting.get() | direction);
         match self.registration.want(direction, || self.clone()) {
             Ok(()) => Poll::Pending,
@@ -240,12 +251,13 @@ impl Shared {
 
     /// Wakes the driver.
     pub(crate) fn wake_sender(&self) {
-        wake(&self.sender);
+        let sender = self.with_extras(|extras| extras.sender.clone()).flatten();
+        sender.into_iter().for_each(Waker::wake);
     }
 
     /// Everybody that may be polling for input through a transport which keeps one waker only.
-    pub(crate) fn receivers(&self, receiver: Receiver, context: &Context<'_>) -> Vec<Waker> {
-        self.remember(Interest::READ, receiver, context.waker());
+    pub(crate) fn receivers(&self, waiter: Waiter, context: &Context<'_>) -> Vec<Waker> {
+        self.remember(waiter, context.waker());
         let mut wakers = self
             .with_extras(|extras| extras.watchers.clone())
             .unwrap_or_default();
@@ -261,26 +273,20 @@ impl Shared {
         self.cancel_deadline();
     }
 
-    fn remember(&self, direction: Interest, receiver: Receiver, waker: &Waker) {
-        if receiver == Receiver::Watcher {
-            let mut extras = self.extras.take().unwrap_or_default();
-            if !extras
-                .watchers
-                .iter()
-                .any(|watcher| watcher.will_wake(waker))
-            {
-                extras.watchers.push(waker.clone());
-            }
-            self.extras.set(Some(extras));
+    fn remember(&self, waiter: Waiter, waker: &Waker) {
+        if waiter == Waiter::Reader {
+            let kept = self.reader.take().filter(|kept| kept.will_wake(waker));
+            self.reader.set(Some(kept.unwrap_or_else(|| waker.clone())));
             return;
         }
-        let slot = if direction == Interest::READ {
-            &self.reader
-        } else {
-            &self.sender
-        };
-        let kept = slot.take().filter(|kept| kept.will_wake(waker));
-        slot.set(Some(kept.unwrap_or_else(|| waker.clone())));
+        let mut extras = self.extras.take().unwrap_or_default();
+        let is_known = |known: &Waker| known.will_wake(waker);
+        match waiter {
+            Waiter::Watcher if extras.watchers.iter().any(is_known) => {}
+            Waiter::Watcher => extras.watchers.push(waker.clone()),
+            _ => extras.sender = Some(waker.clone()),
+        }
+        self.extras.set(Some(extras));
     }
 
     fn with_extras<R>(&self, look: impl FnOnce(&Extras) -> R) -> Option<R> {

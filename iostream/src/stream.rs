@@ -575,8 +575,8 @@ impl IoStream {
     /// server.write(b"hello").await.unwrap();
     /// # });
     /// ```
-    pub async fn write(&self, data: &[u8]) -> Result<(), Error> {
-        self.write.write(data).await
+    pub fn write<'a>(&'a self, data: &'a [u8]) -> impl Future<Output = Result<(), Error>> + 'a {
+        self.write.write(data)
     }
 
     /// As [`write`](IoStream::write), for a message in parts; see [`WriteHalf::write_vectored`].
@@ -595,8 +595,11 @@ impl IoStream {
     /// server.write_vectored(&[IoSlice::new(b"head"), IoSlice::new(b"body")]).await.unwrap();
     /// # });
     /// ```
-    pub async fn write_vectored(&self, parts: &[IoSlice<'_>]) -> Result<(), Error> {
-        self.write.write_vectored(parts).await
+    pub fn write_vectored<'a>(
+        &'a self,
+        parts: &'a [IoSlice<'a>],
+    ) -> impl Future<Output = Result<(), Error>> + 'a {
+        self.write.write_vectored(parts)
     }
 
     /// Waits until the transport has taken everything; see [`WriteHalf::flush`].
@@ -614,8 +617,8 @@ impl IoStream {
     /// server.flush().await.unwrap();
     /// # });
     /// ```
-    pub async fn flush(&self) -> Result<(), Error> {
-        self.write.flush().await
+    pub fn flush(&self) -> impl Future<Output = Result<(), Error>> {
+        self.write.flush()
     }
 }
 

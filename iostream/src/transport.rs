@@ -14,7 +14,7 @@ use ioloop::Interest;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, sendmsg, shutdown, sockopt};
 
-use crate::shared::{Receiver, Shared};
+use crate::shared::{Shared, Waiter};
 
 pub(crate) enum Transport {
     /// Non-blocking, as the next.
@@ -82,7 +82,7 @@ impl Shared {
     /// waits for an event, instead of asking the system only to hear that there is nothing.
     pub(crate) fn poll_receive(
         self: &Rc<Self>,
-        receiver: Receiver,
+        waiter: Waiter,
         context: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
@@ -90,14 +90,14 @@ impl Shared {
             Transport::Socket(fd) => (fd, true),
             Transport::File(fd) => (fd, false),
             Transport::Boxed(slot) => {
-                let waker = combined(self.receivers(receiver, context));
+                let waker = combined(self.receivers(waiter, context));
                 let mut context = Context::from_waker(&waker);
                 let read = with_boxed(slot, |transport| transport.poll_read(&mut context, buffer));
                 return self.active_if_ready(read);
             }
         };
         loop {
-            match self.poll_ready(Interest::READ, receiver, context) {
+            match self.poll_ready(waiter, context) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return Poll::Pending,
@@ -166,7 +166,7 @@ impl Shared {
             return self.active_if_ready(written);
         }
         loop {
-            match self.poll_ready(Interest::WRITE, Receiver::Reader, context) {
+            match self.poll_ready(Waiter::Sender, context) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return Poll::Pending,

@@ -78,8 +78,8 @@ impl WriteHalf {
     /// ```
     ///
     /// [`flush`]: WriteHalf::flush
-    pub async fn write(&self, data: &[u8]) -> Result<(), Error> {
-        poll_fn(|context| self.shared.poll_write(context, &[IoSlice::new(data)])).await
+    pub fn write<'a>(&'a self, data: &'a [u8]) -> impl Future<Output = Result<(), Error>> + 'a {
+        poll_fn(move |context| self.shared.poll_write(context, &[IoSlice::new(data)]))
     }
 
     /// As [`write`](WriteHalf::write), for a message in parts: they leave in one system call.
@@ -100,8 +100,11 @@ impl WriteHalf {
     /// assert_eq!(client.read_bytes(7).await.unwrap(), b"\x00\x05hello");
     /// # });
     /// ```
-    pub async fn write_vectored(&self, parts: &[IoSlice<'_>]) -> Result<(), Error> {
-        poll_fn(|context| self.shared.poll_write(context, parts)).await
+    pub fn write_vectored<'a>(
+        &'a self,
+        parts: &'a [IoSlice<'a>],
+    ) -> impl Future<Output = Result<(), Error>> + 'a {
+        poll_fn(move |context| self.shared.poll_write(context, parts))
     }
 
     /// Waits until the transport has taken everything that was written.
@@ -120,8 +123,8 @@ impl WriteHalf {
     /// server.flush().await.unwrap();
     /// # });
     /// ```
-    pub async fn flush(&self) -> Result<(), Error> {
-        poll_fn(|context| self.shared.poll_flush(context)).await
+    pub fn flush(&self) -> impl Future<Output = Result<(), Error>> {
+        poll_fn(|context| self.shared.poll_flush(context))
     }
 
     /// Throws away what is unsent and ends the stream at once, for every handle of it. The peer

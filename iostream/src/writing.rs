@@ -37,7 +37,8 @@ impl Shared {
         if let Err(error) = self.check_writable() {
             return Poll::Ready(Err(error));
         }
-        if self.queued_len() >= self.limits().write_buffer {
+        let queued = self.queued_len();
+        if queued > 0 && queued >= self.limits().write_buffer {
             return self.poll_progress(context);
         }
         if self.must_yield(COST_OF_CALL, context) {
@@ -178,26 +179,22 @@ impl Shared {
     }
 
     fn send_or_queue(self: &Rc<Self>, parts: &[IoSlice<'_>]) -> Result<(), Error> {
-        let mut outgoing = self.outgoing.take().unwrap_or_default();
-        let sent = if outgoing.is_empty() && !self.driving.get() {
+        let mut sent = 0;
+        if self.queued_len() == 0 && !self.driving.get() {
             match self.try_send(parts) {
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-                Err(error) => {
-                    self.put_back(outgoing);
-                    return Err(self.send_failed(error));
-                }
+                Ok(count) => sent = count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(self.send_failed(error)),
             }
-        } else {
-            0
-        };
-        append_rest(&mut outgoing, parts, sent);
-        let is_queued = !outgoing.is_empty();
-        self.put_back(outgoing);
-        if is_queued {
-            // What was queued before goes first, and all of it in one system call.
-            self.flush_now();
+            if sent == parts.iter().map(|part| part.len()).sum() {
+                return Ok(());
+            }
         }
+        let mut outgoing = self.outgoing.take().unwrap_or_default();
+        append_rest(&mut outgoing, parts, sent);
+        self.put_back(outgoing);
+        // What was queued before goes first, and all of it in one system call.
+        self.flush_now();
         Ok(())
     }
 

@@ -1,12 +1,11 @@
 //! What a handler knows of its connection beside the stream.
 
-use std::cell::OnceCell;
-use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::{fmt, io};
 
-use iostream::{Address, OnClose};
+use iostream::{Address, IoStream, OnClose};
 use pin_project_lite::pin_project;
 
 use crate::connections::Connections;
@@ -41,8 +40,6 @@ pub(crate) struct Record {
     connections: Rc<Connections>,
     key: usize,
     peer: Address,
-    /// Asked of the system by the first who wants to know.
-    local: OnceCell<Address>,
 }
 
 impl Connection {
@@ -63,13 +60,20 @@ impl Connection {
                 connections,
                 key,
                 peer,
-                local: OnceCell::new(),
             }),
         }
     }
 
-    pub(crate) fn observer(&self) -> Rc<dyn OnClose> {
-        self.record.clone()
+    /// The connection's stream is open: the server counts it until it is closed.
+    pub(crate) fn observe(&self, stream: &IoStream) {
+        self.record
+            .connections
+            .stream_opened(self.record.key, stream.aborter());
+        stream.on_close(self.record.clone());
+    }
+
+    pub(crate) fn handler_ended(&self) {
+        self.record.connections.handler_ended(self.record.key);
     }
 
     /// Where the peer is, as it was when the connection was accepted.
@@ -85,17 +89,20 @@ impl Connection {
     /// Where this side is: of all the addresses that a server listens on, the one that the peer
     /// has connected to.
     ///
+    /// # Errors
+    /// `NotConnected` if the stream is gone; otherwise what the system says.
+    ///
     /// ```
-    /// let connection = tcpserver::Connection::in_memory();
-    /// println!("{}", connection.local_address());
+    /// use tcpserver::{BoxError, Connection, IoStream};
+    ///
+    /// async fn name(stream: IoStream, connection: Connection) -> Result<(), BoxError> {
+    ///     stream.write(format!("this is {}\n", connection.local_address()?).as_bytes()).await?;
+    ///     Ok(())
+    /// }
+    /// # let _server = tcpserver::TcpServer::new(name);
     /// ```
-    pub fn local_address(&self) -> &Address {
-        self.record.local.get_or_init(|| {
-            self.record
-                .connections
-                .local_address(self.record.key)
-                .unwrap_or(Address::Memory)
-        })
+    pub fn local_address(&self) -> io::Result<Address> {
+        self.record.connections.local_address(self.record.key)
     }
 
     /// Waits until the server drains: it was told to shut down, and gives its handlers some time.

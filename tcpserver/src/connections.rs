@@ -1,11 +1,12 @@
 //! The connections of a server: how many there are, when they end, and how to end them.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use ioloop::Task;
-use iostream::{Aborter, Address, IoStream};
+use iostream::{Aborter, Address};
 use slab::Slab;
 
 use crate::drain::Drain;
@@ -24,24 +25,27 @@ pub(crate) struct Connections {
 }
 
 struct Entry {
-    aborter: Aborter,
     /// None before the handler was spawned and after it has ended.
     task: Option<Task<()>>,
+    /// None while there is no stream: before the handler's task has begun, and after it is closed.
+    stream: Option<Aborter>,
     has_handler: bool,
-    is_open: bool,
 }
 
 impl Connections {
     /// Enters a connection whose handler is about to be spawned.
-    pub(crate) fn enter(&self, stream: &IoStream) -> usize {
-        let aborter = stream.aborter();
+    pub(crate) fn enter(&self) -> usize {
         let entry = Entry {
-            aborter,
             task: None,
+            stream: None,
             has_handler: true,
-            is_open: true,
         };
         self.entries.borrow_mut().insert(entry)
+    }
+
+    /// The connection's stream was made.
+    pub(crate) fn stream_opened(&self, key: usize, stream: Aborter) {
+        self.update(key, |entry| entry.stream = Some(stream));
     }
 
     pub(crate) fn set_task(&self, key: usize, task: Task<()>) {
@@ -63,13 +67,10 @@ impl Connections {
         self.ended.get()
     }
 
-    pub(crate) fn local_address(&self, key: usize) -> Option<Address> {
-        let aborter = self
-            .entries
-            .borrow()
-            .get(key)
-            .map(|entry| entry.aborter.clone());
-        aborter.and_then(|aborter| aborter.local_address().ok())
+    pub(crate) fn local_address(&self, key: usize) -> io::Result<Address> {
+        let entries = self.entries.borrow();
+        let stream = entries.get(key).and_then(|entry| entry.stream.clone());
+        stream.ok_or(io::ErrorKind::NotConnected)?.local_address()
     }
 
     /// `tell` is called whenever a connection has ended.
@@ -80,7 +81,7 @@ impl Connections {
 
     /// The stream's descriptor is closed.
     pub(crate) fn stream_closed(&self, key: usize) {
-        self.update(key, |entry| entry.is_open = false);
+        self.update(key, |entry| entry.stream = None);
     }
 
     /// The handler has returned, failed or panicked.
@@ -90,14 +91,14 @@ impl Connections {
 
     /// Tells every handler to come to an end, and has streams that are done close soon.
     pub(crate) fn begin_drain(&self) {
-        let aborters: Vec<Aborter> = self
+        let streams: Vec<Aborter> = self
             .entries
             .borrow()
             .iter()
-            .map(|(_, entry)| entry.aborter.clone())
+            .filter_map(|(_, entry)| entry.stream.clone())
             .collect();
-        for aborter in aborters {
-            aborter.set_linger_timeout(LINGER_WHILE_DRAINING);
+        for stream in streams {
+            stream.set_linger_timeout(LINGER_WHILE_DRAINING);
         }
         self.drain.begin();
     }
@@ -111,13 +112,22 @@ impl Connections {
         Poll::Pending
     }
 
-    /// Cancels every handler, aborts every stream, and says how many connections that were.
+    /// Cancels every handler, aborts every stream, and says how many connections that were. They
+    /// leave the table when their handlers have been dropped, in the next turn.
     pub(crate) fn cut(&self) -> usize {
-        let entries = self.entries.take();
-        let count = entries.len();
-        for (_, entry) in entries {
-            entry.aborter.abort();
-            drop(entry.task);
+        let cut: Vec<_> = {
+            let mut entries = self.entries.borrow_mut();
+            entries
+                .iter_mut()
+                .map(|(_, entry)| (entry.task.take(), entry.stream.clone()))
+                .collect()
+        };
+        let count = cut.len();
+        for (task, stream) in cut {
+            drop(task);
+            if let Some(stream) = stream {
+                stream.abort();
+            }
         }
         count
     }
@@ -126,12 +136,12 @@ impl Connections {
     fn update(&self, key: usize, change: impl FnOnce(&mut Entry)) {
         let gone = {
             let mut entries = self.entries.borrow_mut();
-            // Connections that were cut, and those of tests, have no entry.
+            // Connections of tests have no entry.
             let Some(entry) = entries.get_mut(key) else {
                 return;
             };
             change(entry);
-            let is_gone = !entry.has_handler && !entry.is_open;
+            let is_gone = !entry.has_handler && entry.stream.is_none();
             is_gone.then(|| entries.remove(key))
         };
         if let Some(entry) = gone {

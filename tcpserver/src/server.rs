@@ -7,7 +7,7 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ioloop::timeout;
+use ioloop::{IoLoop, timeout};
 use iostream::{Address, IoStream};
 use socket2::SockRef;
 
@@ -215,7 +215,7 @@ impl<H: StreamHandler> TcpServer<H> {
             let handle = add_accept_handler(listener, move |connection, peer| {
                 // At once, without the courtesies of a stream: those would keep the descriptor.
                 if !this.server.refuses() {
-                    this.begin(IoStream::from_socket(connection), peer);
+                    this.begin(peer, || IoStream::from_socket(connection));
                 }
             })?;
             server.accepting.borrow_mut().push(handle);
@@ -290,7 +290,7 @@ impl<H: StreamHandler> TcpServer<H> {
         if self.server.refuses() {
             stream.abort();
         } else {
-            self.begin(stream, Address::Memory);
+            self.begin(Address::Memory, || stream);
         }
         client
     }
@@ -375,21 +375,20 @@ impl<H: StreamHandler> TcpServer<H> {
         self.server.connections.cut()
     }
 
-    /// Hands a connection to the handler, in a task of its own.
-    fn begin(&self, stream: IoStream, peer: Address) {
+    /// Hands a connection to the handler, in a task of its own that opens the stream: what the
+    /// task holds from the start, every idle connection pays for.
+    fn begin(&self, peer: Address, open: impl FnOnce() -> IoStream + 'static) {
         let connections = &self.server.connections;
-        stream.set_idle_timeout(self.server.settings.idle_timeout.get());
-        let key = connections.enter(&stream);
-        let connection = Connection::new(Rc::clone(connections), key, peer);
-        stream.on_close(connection.observer());
-        let io_loop = stream.io_loop().clone();
+        let key = connections.enter();
+        let running = Running(Connection::new(Rc::clone(connections), key, peer));
         let server = Rc::clone(&self.server);
-        let task = io_loop.spawn(async move {
-            let running = HandlerRuns(&server.connections, key);
-            let peer = connection.clone();
-            let result = server.handler.handle_stream(stream, connection).await;
-            report(result, &peer);
-            drop(running);
+        let task = IoLoop::current().spawn(async move {
+            let stream = server.prepare(open(), &running.0);
+            let result = server
+                .handler
+                .handle_stream(stream, running.0.clone())
+                .await;
+            report(result, &running.0);
         });
         connections.set_task(key, task);
         self.server.pause_if_full();
@@ -397,6 +396,15 @@ impl<H: StreamHandler> TcpServer<H> {
 }
 
 impl<H> Server<H> {
+    /// Sets a stream up as this server's settings say.
+    fn prepare(&self, stream: IoStream, connection: &Connection) -> IoStream {
+        if let Some(timeout) = self.settings.idle_timeout.get() {
+            stream.set_idle_timeout(Some(timeout));
+        }
+        connection.observe(&stream);
+        stream
+    }
+
     fn is_at_limit(&self) -> bool {
         self.connections.len() >= self.settings.max_connections.get()
     }
@@ -447,12 +455,12 @@ impl<H> fmt::Debug for TcpServer<H> {
     }
 }
 
-/// Tells the table that the handler has ended, whether it returned, panicked or was cancelled.
-struct HandlerRuns<'a>(&'a Connections, usize);
+/// Tells the table when the handler has ended, whether it returned, panicked or was cancelled.
+struct Running(Connection);
 
-impl Drop for HandlerRuns<'_> {
+impl Drop for Running {
     fn drop(&mut self) {
-        self.0.handler_ended(self.1);
+        self.0.handler_ended();
     }
 }
 
