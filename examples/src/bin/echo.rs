@@ -4,13 +4,13 @@ use examples::Flags;
 use tcpserver::{BoxError, Connection, IoStream, TcpServer};
 
 async fn echo(mut stream: IoStream, connection: Connection) -> Result<(), BoxError> {
-    while let Some(line) = connection
-        .unless_draining(stream.read_until(b"\n", LINE_MAX))
-        .await
-    {
-        stream.write(&line?).await?;
+    loop {
+        let next_line = stream.read_until(b"\n", LINE_MAX);
+        let Some(line) = connection.unless_draining(next_line).await.transpose()? else {
+            return Ok(());
+        };
+        stream.write(&line).await?;
     }
-    Ok(())
 }
 
 fn main() -> Result<(), BoxError> {
