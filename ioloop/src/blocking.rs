@@ -31,7 +31,7 @@ impl IoLoop {
     ) -> RunBlocking<T> {
         RunBlocking {
             task: blocking::unblock(work),
-            _count: Count::new(self),
+            count: Some(Count::new(self)),
         }
     }
 }
@@ -41,14 +41,19 @@ impl IoLoop {
 #[must_use = "dropping it gives up the result"]
 pub struct RunBlocking<T> {
     task: blocking::Task<T>,
-    _count: Count,
+    /// Until the answer is there.
+    count: Option<Count>,
 }
 
 impl<T> Future for RunBlocking<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        Pin::new(&mut self.task).poll(context)
+        let polled = Pin::new(&mut self.task).poll(context);
+        if polled.is_ready() {
+            self.count = None;
+        }
+        polled
     }
 }
 

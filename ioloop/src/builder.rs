@@ -108,7 +108,8 @@ impl Builder {
     ///
     /// # Errors
     /// `AlreadyExists` if this thread has a loop, which must be closed first; otherwise what the
-    /// system says when it refuses the descriptors that a poller needs.
+    /// system says when it refuses the descriptors that a poller needs. In a destructor that runs
+    /// because the thread ends, no loop can be made.
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
@@ -158,7 +159,9 @@ impl Builder {
         let io_loop = IoLoop {
             core: Rc::new(core),
         };
-        thread::install(io_loop.clone());
+        if !thread::install(io_loop.clone()) {
+            return Err(io::Error::other("this thread is ending"));
+        }
         Ok(io_loop)
     }
 }

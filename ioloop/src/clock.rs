@@ -6,14 +6,19 @@ use std::time::{Duration, Instant};
 /// The loop's time: read once a turn, or made up.
 pub(crate) struct Clock {
     now: Cell<Instant>,
+    /// Deadlines up to here have passed: the time after the last wait. Code that holds the loop
+    /// moves `now` but not this, so that what arrived meanwhile is looked at before they fire.
+    due: Cell<Instant>,
     /// Time stands still until the loop moves it to the next deadline.
     is_virtual: bool,
 }
 
 impl Clock {
     pub(crate) fn new(is_virtual: bool) -> Clock {
+        let now = precise();
         Clock {
-            now: Cell::new(precise()),
+            now: Cell::new(now),
+            due: Cell::new(now),
             is_virtual,
         }
     }
@@ -26,7 +31,25 @@ impl Clock {
         self.is_virtual
     }
 
-    /// Takes over the time that was read after a wait; virtual time ignores it.
+    /// Whether a timer of this deadline may fire.
+    pub(crate) fn is_due(&self, deadline: Instant) -> bool {
+        deadline <= self.due.get()
+    }
+
+    /// The latest deadline that is due.
+    pub(crate) fn due(&self) -> Instant {
+        self.due.get()
+    }
+
+    /// Takes over the time that was read after a wait, or at the start; virtual time ignores it.
+    pub(crate) fn turn_begins(&self, now: Instant) {
+        if !self.is_virtual {
+            self.now.set(now);
+            self.due.set(now);
+        }
+    }
+
+    /// Takes over the time that was read when code had held the loop, or before it runs.
     pub(crate) fn refresh(&self, now: Instant) {
         if !self.is_virtual {
             self.now.set(now);
@@ -37,7 +60,13 @@ impl Clock {
     pub(crate) fn jump_to(&self, deadline: Instant) {
         debug_assert!(self.is_virtual, "real time cannot be moved");
         self.now.set(deadline.max(self.now.get()));
+        self.due.set(self.now.get());
     }
+}
+
+/// The moment `delay` after `from`, or the farthest one there is.
+pub(crate) fn later(from: Instant, delay: Duration) -> Instant {
+    from.checked_add(delay).unwrap_or_else(|| from + FAR)
 }
 
 /// The real time.
@@ -62,3 +91,6 @@ pub(crate) fn coarse() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
+
+/// A century, for delays that no clock can add to now.
+const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);

@@ -1,11 +1,10 @@
 //! Closing a loop: everything in it is dropped, in an order in which nothing is missed.
 
 use std::panic::Location;
-use std::rc::Rc;
 
-use crate::handlers::Source;
 use crate::io_loop::IoLoop;
 use crate::panics::contain;
+use crate::sources::Taken;
 use crate::thread;
 
 impl IoLoop {
@@ -46,6 +45,15 @@ impl IoLoop {
         thread::uninstall(core.id);
     }
 
+    /// Whether the end of the thread may close this loop.
+    ///
+    /// Not if `std::process::exit` was called inside a callback: that runs destructors of
+    /// thread-locals in the middle of a turn. Nor in a process that was forked from the one that
+    /// made the loop: closing would take descriptors out of the poller that the parent still uses.
+    pub(crate) fn may_close_with_its_thread(&self) -> bool {
+        !self.core.running.get() && self.core.process == std::process::id()
+    }
+
     /// Wakes every task, so that its runnable arrives, and drops that; until none is left.
     ///
     /// A runnable may be in the hands of another thread that has just woken the task and has not
@@ -70,36 +78,83 @@ impl IoLoop {
             drop(runnable);
         }
         for mail in self.core.inbox.take() {
-            contain_drop(mail);
+            let location = mail.location();
+            contain_drop(mail, location);
         }
     }
 
     fn drop_callbacks_and_timers(&self) {
-        let callbacks = self.core.callbacks.take();
-        callbacks.into_iter().for_each(contain_drop);
+        for callback in self.core.callbacks.take() {
+            contain_drop(callback.run, callback.location);
+        }
         let timers = self.core.timers.borrow_mut().take_all();
-        timers.into_iter().for_each(contain_drop);
-        let objects = self.core.end_of_turn.take();
-        objects.into_iter().for_each(contain_drop);
+        for (action, location) in timers {
+            contain_drop(action, location);
+        }
+        for object in self.core.end_of_turn.take() {
+            contain_drop(object, Location::caller());
+        }
     }
 
     fn drop_sources(&self) {
         let sources = self.core.sources.borrow_mut().take_all();
-        for source in sources {
-            self.drop_source(source);
+        for Taken {
+            source, location, ..
+        } in sources
+        {
+            // It fails for those that are not in the poller, and for descriptors that are gone.
+            contain("a source", location, || {
+                let _ = self.core.poller.delete(source.as_fd());
+            });
+            contain_drop(source, location);
         }
-    }
-
-    /// Deleting fails for those that were not in the poller, and for descriptors that are gone.
-    fn drop_source(&self, source: Rc<dyn Source>) {
-        let _ = self.core.poller.delete(source.as_fd());
-        contain_drop(source);
     }
 }
 
 /// Destructors are user code: one that panics must not keep the rest from being dropped.
-fn contain_drop<T>(value: T) {
-    contain("a destructor", Location::caller(), move || {
+fn contain_drop<T>(value: T, location: &'static Location<'static>) {
+    contain("a destructor", location, move || {
         let _dropped = value;
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::*;
+
+    struct SetOnDrop(Rc<Cell<bool>>);
+
+    impl Drop for SetOnDrop {
+        fn drop(&mut self) {
+            self.0.set(true);
+        }
+    }
+
+    #[test]
+    fn a_task_in_the_hands_of_another_thread_is_not_left_behind() {
+        let io_loop = IoLoop::current();
+        let dropped = Rc::new(Cell::new(false));
+        let guard = SetOnDrop(dropped.clone());
+        let task = async move {
+            let _guard = guard;
+            std::future::pending::<()>().await;
+        };
+        io_loop.spawn(task).detach();
+        let runnable = thread::pop_ready().expect("it was just spawned");
+        let remote = io_loop.remote();
+        let other = std::thread::spawn(move || {
+            // Until closing has begun, and then for a while.
+            while remote.stop().is_ok() {
+                std::thread::yield_now();
+            }
+            (0..1_000).for_each(|_| std::thread::yield_now());
+            remote.inbox.post_runnable(runnable);
+        });
+        io_loop.close();
+        assert!(dropped.get());
+        other.join().unwrap();
+    }
 }

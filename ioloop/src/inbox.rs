@@ -147,6 +147,16 @@ pub(crate) enum Mail {
     Stop,
 }
 
+impl Mail {
+    /// Where it was made; here for what carries its own place.
+    pub(crate) fn location(&self) -> &'static Location<'static> {
+        match self {
+            Mail::Callback(_, location) => location,
+            Mail::Runnable(_) | Mail::Stop => Location::caller(),
+        }
+    }
+}
+
 impl Inbox {
     pub(crate) fn new(loop_id: usize, alarm: Alarm) -> Inbox {
         let state = State {

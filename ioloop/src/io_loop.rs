@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use polling::Poller;
 
 use crate::builder::Builder;
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::inbox::{Inbox, Remote};
 use crate::metrics::Counters;
 use crate::notify::Notify;
@@ -56,7 +56,7 @@ pub(crate) struct Core {
     pub(crate) timers: RefCell<Timers<Action>>,
     pub(crate) tasks: RefCell<TaskTable>,
     /// Who wants to be told before the loop waits.
-    pub(crate) end_of_turn: RefCell<Vec<Rc<dyn Notify>>>,
+    pub(crate) end_of_turn: RefCell<Vec<Ending>>,
     pub(crate) sources: RefCell<Sources>,
     /// The buffer that a wait fills; taken out while its events are dispatched.
     pub(crate) ready: RefCell<Vec<Ready>>,
@@ -81,6 +81,12 @@ pub(crate) struct Callback {
     pub(crate) location: &'static Location<'static>,
 }
 
+/// An object to notify at the end of the turn, and the place that asked for it.
+pub(crate) struct Ending {
+    pub(crate) object: Rc<dyn Notify>,
+    pub(crate) location: &'static Location<'static>,
+}
+
 /// What a timer does when it is due. The last two cost no allocation.
 pub(crate) enum Action {
     Call(Box<dyn FnOnce()>),
@@ -92,7 +98,7 @@ impl IoLoop {
     /// This thread's loop, made with the default settings if the thread has none.
     ///
     /// # Panics
-    /// If a loop has to be made and the system refuses it the three descriptors it needs.
+    /// If a loop has to be made and the system refuses it the few descriptors it needs.
     /// [`Builder::make`] reports that as an error instead.
     ///
     /// ```
@@ -176,7 +182,7 @@ impl IoLoop {
         )
     }
 
-    /// Runs `callback` once, at `deadline`; in the next turn if that has passed.
+    /// Runs `callback` once, at `deadline`. One that has passed counts as now.
     ///
     /// ```
     /// use std::time::Duration;
@@ -209,7 +215,8 @@ impl IoLoop {
     }
 
     /// The loop's time: read once a turn, after the wait, so that everything in a turn happens at
-    /// the same moment. Code that computes for long sees a time that is that much old.
+    /// the same moment, and again when code was noticed to hold the loop. Code that computes for
+    /// long sees a time that is that much old. Outside of a turn, setting a delay reads the clock.
     ///
     /// ```
     /// let io_loop = ioloop::IoLoop::current();
@@ -262,8 +269,11 @@ impl IoLoop {
 
     /// The moment `delay` from now, or the farthest one there is.
     pub(crate) fn after(&self, delay: Duration) -> Instant {
-        let now = self.now();
-        now.checked_add(delay).unwrap_or_else(|| now + FAR)
+        if !self.core.running.get() {
+            // The last turn may be long ago, and the delay would seem to have passed.
+            self.core.clock.refresh(clock::precise());
+        }
+        clock::later(self.now(), delay)
     }
 
     /// Whether `timer` is pending and wakes what `waker` wakes.
@@ -273,12 +283,16 @@ impl IoLoop {
     }
 
     /// On a closed loop the timer is made and at once forgotten.
+    ///
+    /// A deadline that has passed counts as now. Otherwise a timer that is made again in the past
+    /// whenever it fires would stand before all others for ever.
     pub(crate) fn add_timer(
         &self,
         deadline: Instant,
         location: &'static Location<'static>,
         action: Action,
     ) -> TimerId {
+        let deadline = deadline.max(self.now());
         let id = self
             .core
             .timers
@@ -310,6 +324,3 @@ impl fmt::Debug for IoLoop {
             .finish()
     }
 }
-
-/// A century, for delays that no clock can add to now.
-const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);

@@ -52,7 +52,8 @@
 //! 5. objects that asked to be told of the end of the turn: streams send what was written;
 //! 6. the wait, until something is ready or the next timer is due, and the handlers of what is.
 //!
-//! Time is read once, after the wait ([`IoLoop::now`]).
+//! Time is read once, after the wait ([`IoLoop::now`]). Code that holds the loop moves the time that
+//! new delays count from, but fires no timer before input that came meanwhile has been handled.
 //!
 //! # What holds
 //!
@@ -93,6 +94,7 @@ mod panics;
 mod periodic;
 mod registration;
 mod registry;
+mod run;
 pub mod signals;
 mod sleep;
 mod sources;

@@ -4,7 +4,7 @@ use std::panic::Location;
 use std::rc::Rc;
 use std::time::Instant;
 
-use crate::io_loop::{Action, IoLoop};
+use crate::io_loop::{Action, Ending, IoLoop};
 use crate::timers::TimerId;
 
 /// An object that the loop calls at a deadline or at the end of a turn.
@@ -72,7 +72,8 @@ impl IoLoop {
     }
 
     /// Notifies `object` once, before the loop next waits: after this turn's tasks, or after the
-    /// next turn's if a handler asks for it. On a closed loop nothing happens.
+    /// next turn's if a handler asks for it. On a closed loop nothing happens. Asking twice notifies
+    /// twice: an object that asks often keeps a flag.
     ///
     /// ```
     /// # use std::rc::Rc;
@@ -83,9 +84,14 @@ impl IoLoop {
     /// # }
     /// IoLoop::current().notify_at_end_of_turn(Rc::new(Journal));
     /// ```
+    #[track_caller]
     pub fn notify_at_end_of_turn(&self, object: Rc<dyn Notify>) {
         if !self.is_closed() {
-            self.core.end_of_turn.borrow_mut().push(object);
+            let location = Location::caller();
+            self.core
+                .end_of_turn
+                .borrow_mut()
+                .push(Ending { object, location });
         }
     }
 }

@@ -1,12 +1,42 @@
 //! Containing panics of user code: each is reported once and ends only what it happened in.
 
 use std::any::Any;
+use std::mem;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 
 pub(crate) type Payload = Box<dyn Any + Send>;
 
 /// A panic that was reported where it was caught, on its way to whoever awaits the task.
-pub(crate) struct Reported(pub(crate) Payload);
+pub(crate) struct Reported {
+    /// Empty only while this is dropped.
+    payload: Option<Payload>,
+}
+
+impl Reported {
+    fn new(payload: Payload) -> Reported {
+        Reported {
+            payload: Some(payload),
+        }
+    }
+
+    /// What was thrown.
+    pub(crate) fn into_payload(mut self) -> Payload {
+        self.payload
+            .take()
+            .expect("it is taken only here and in `drop`")
+    }
+}
+
+impl Drop for Reported {
+    /// A payload may be anything, also something whose destructor panics. That of such a second
+    /// payload is not tried any more.
+    fn drop(&mut self) {
+        let payload = self.payload.take();
+        if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+            mem::forget(second);
+        }
+    }
+}
 
 /// Calls `code`; if it panics, reports that and returns none.
 ///
@@ -32,7 +62,7 @@ pub(crate) fn report(
         Ok(reported) => reported,
         Err(payload) => {
             tracing::error!(made_at = %location, "{what} panicked: {}", message(&*payload));
-            Box::new(Reported(payload))
+            Box::new(Reported::new(payload))
         }
     }
 }

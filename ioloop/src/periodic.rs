@@ -6,6 +6,7 @@ use std::panic::Location;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
+use crate::clock::later;
 use crate::io_loop::{Action, IoLoop};
 use crate::notify::{Notice, Notify};
 use crate::timers::TimerId;
@@ -111,7 +112,9 @@ impl PeriodicCallback {
     /// ```
     pub fn start(&self) {
         self.stop();
-        self.inner.planned.set(self.inner.io_loop.now());
+        self.inner
+            .planned
+            .set(self.inner.io_loop.after(Duration::ZERO));
         Inner::schedule(&self.inner);
     }
 
@@ -207,7 +210,7 @@ impl Drop for PutBack<'_> {
 
 /// The first slot after `now` in the series that goes on from `planned`.
 fn next_slot(planned: Instant, interval: Duration, now: Instant) -> Instant {
-    let next = planned + interval;
+    let next = later(planned, interval);
     if next > now {
         return next;
     }
@@ -217,7 +220,7 @@ fn next_slot(planned: Instant, interval: Duration, now: Instant) -> Instant {
         .ok()
         .and_then(|skipped| interval.checked_mul(skipped))
         .and_then(|distance| planned.checked_add(distance))
-        .unwrap_or(now + interval)
+        .unwrap_or_else(|| later(now, interval))
 }
 
 /// `period` varied within a window of `share` of it around it; `random` is uniform.
@@ -226,7 +229,8 @@ fn jittered(period: Duration, share: f64, random: u64) -> Duration {
         return period;
     }
     let uniform = random as f64 / u64::MAX as f64;
-    period.mul_f64(1.0 + share * (uniform - 0.5))
+    let seconds = period.as_secs_f64() * (1.0 + share * (uniform - 0.5));
+    Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
 
 #[cfg(test)]
@@ -252,6 +256,7 @@ mod tests {
         let start = crate::clock::precise();
         let nanosecond = Duration::from_nanos(1);
         assert!(next_slot(start, nanosecond, start + 3600 * SECOND) > start + 3600 * SECOND);
+        assert!(next_slot(start, Duration::MAX, start) > start + 3600 * SECOND);
     }
 
     #[test]
@@ -259,5 +264,6 @@ mod tests {
         assert_eq!(jittered(SECOND, 0.0, 7), SECOND);
         assert_eq!(jittered(SECOND, 0.1, 0), Duration::from_millis(950));
         assert_eq!(jittered(SECOND, 0.1, u64::MAX), Duration::from_millis(1050));
+        assert_eq!(jittered(Duration::MAX, 1.0, u64::MAX), Duration::MAX);
     }
 }

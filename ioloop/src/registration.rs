@@ -82,6 +82,8 @@ impl Registration {
         direction: Interest,
         source: impl FnOnce() -> Rc<S>,
     ) -> io::Result<()> {
+        // A wait on a closed loop would never end.
+        self.io_loop.check_open()?;
         let armed = self.armed.get();
         if armed.contains(direction) {
             return Ok(());

@@ -1,7 +1,7 @@
 //! Registering descriptors with a loop, changing what they are watched for, and removing them.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::panic::Location;
 use std::rc::Rc;
 
@@ -81,23 +81,29 @@ impl IoLoop {
         interest: Interest,
         location: &'static Location<'static>,
     ) -> io::Result<HandlerId> {
-        if self.is_closed() {
-            return Err(io::Error::new(
-                io::ErrorKind::NotConnected,
-                "the event loop is closed",
-            ));
-        }
-        let fd = source.as_fd().as_raw_fd();
+        // The one call of `as_fd`, which is user code: nothing here may change between it and the
+        // registration.
+        let fd = source.as_fd();
+        self.check_open()?;
         let id = self
             .core
             .sources
             .borrow_mut()
-            .insert(source.clone(), fd, location)?;
-        if let Err(error) = self.watch(id, &**source, Interest::NONE, interest) {
+            .insert(source.clone(), fd.as_raw_fd(), location)?;
+        if let Err(error) = self.watch(id, fd, Interest::NONE, interest) {
             self.remove_handler(id);
             return Err(error);
         }
         Ok(id)
+    }
+
+    /// An error if the loop is closed.
+    pub(crate) fn check_open(&self) -> io::Result<()> {
+        if self.is_closed() {
+            let message = "the event loop is closed";
+            return Err(io::Error::new(io::ErrorKind::NotConnected, message));
+        }
+        Ok(())
     }
 
     /// Changes what a descriptor is watched for.
@@ -120,22 +126,20 @@ impl IoLoop {
     /// # }
     /// ```
     pub fn update_handler(&self, id: HandlerId, interest: Interest) -> io::Result<()> {
-        let found = {
-            let sources = self.core.sources.borrow();
-            sources.source(id).zip(sources.registration(id))
-        };
-        let Some((source, (fd, before))) = found else {
-            let message = "no such handler: it was removed";
-            return Err(io::Error::new(io::ErrorKind::NotFound, message));
-        };
+        let source = self.core.sources.borrow().source(id);
+        let source = source.ok_or_else(no_such_handler)?;
+        // User code, which may have removed this very handler: the table is asked after it.
+        let fd = source.as_fd();
+        let registration = self.core.sources.borrow().registration(id);
+        let (registered, before) = registration.ok_or_else(no_such_handler)?;
         if before == interest {
             return Ok(());
         }
-        if source.as_fd().as_raw_fd() != fd {
+        if fd.as_raw_fd() != registered {
             let message = "the source answers another descriptor than the one registered";
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
-        self.watch(id, &*source, before, interest)
+        self.watch(id, fd, before, interest)
     }
 
     /// Removes a handler and drops it. Returns whether there was one.
@@ -153,37 +157,59 @@ impl IoLoop {
     /// # }
     /// ```
     pub fn remove_handler(&self, id: HandlerId) -> bool {
-        let registration = self.core.sources.borrow().registration(id);
-        let Some((fd, interest)) = registration else {
-            return false;
-        };
+        let source = self.core.sources.borrow().source(id);
+        let Some(source) = source else { return false };
+        // First the user code, which may panic: the source is still registered, and in the table.
+        let fd = source.as_fd();
         let taken = self.core.sources.borrow_mut().take(id);
-        let Some(source) = taken else { return false };
-        if source.as_fd().as_raw_fd() != fd {
-            self.core.sources.borrow_mut().retain(source);
-        } else if !interest.is_none() {
+        let Some(taken) = taken else { return false };
+        if taken.interest.is_none() {
+            // It is not in the poller.
+        } else if fd.as_raw_fd() == taken.fd {
             // It fails only for a descriptor that was closed behind our back, and is then gone.
-            let _ = self.core.poller.delete(source.as_fd());
+            let _ = self.core.poller.delete(fd);
+        } else {
+            self.core.sources.borrow_mut().retain(taken);
         }
         true
     }
 
-    /// Brings the poller from `before` to `after`. No interest means not in the poller.
+    /// Stops watching a descriptor for urgent data, until its interest changes.
+    pub(crate) fn ignore_urgent(&self, id: HandlerId) {
+        let source = self.core.sources.borrow().source(id);
+        let Some(source) = source else { return };
+        let fd = source.as_fd();
+        let registration = self.core.sources.borrow().registration(id);
+        if let Some((registered, interest)) = registration {
+            if fd.as_raw_fd() == registered && !interest.is_none() {
+                let waiter = self.core.waiter.borrow();
+                waiter.ignore_urgent(fd, id.key(), interest);
+            }
+        }
+    }
+
+    /// Brings the poller from `before` to `after`. No interest means not in the poller. `fd` has the
+    /// number that the table holds for `id`.
     fn watch(
         &self,
         id: HandlerId,
-        source: &dyn Source,
+        fd: BorrowedFd<'_>,
         before: Interest,
         after: Interest,
     ) -> io::Result<()> {
         let (poller, event) = (&self.core.poller, poller_event(id.key(), after));
         match (before.is_none(), after.is_none()) {
             (true, true) => {}
-            (true, false) => register(poller, source, event, PollMode::Level)?,
-            (false, true) => poller.delete(source.as_fd())?,
-            (false, false) => poller.modify_with_mode(source.as_fd(), event, PollMode::Level)?,
+            (true, false) => register(poller, fd, event, PollMode::Level)?,
+            (false, true) => poller.delete(fd)?,
+            (false, false) => poller.modify_with_mode(fd, event, PollMode::Level)?,
         }
         self.core.sources.borrow_mut().set_interest(id, after);
         Ok(())
     }
+}
+
+fn no_such_handler() -> io::Error {
+    let message = "no such handler: it was removed";
+    io::Error::new(io::ErrorKind::NotFound, message)
 }

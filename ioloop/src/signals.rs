@@ -4,11 +4,13 @@ use std::ffi::c_int;
 use std::fmt;
 use std::io::{self, Read};
 use std::os::unix::net::UnixStream;
+use std::panic::Location;
 
 use signal_hook::SigId;
 use signal_hook::low_level::{pipe, unregister};
 
 use crate::io_loop::IoLoop;
+use crate::panics::contain;
 use crate::tasks::Task;
 use crate::watched::Watched;
 
@@ -115,9 +117,10 @@ impl fmt::Debug for Listener {
 
 impl IoLoop {
     /// Calls `handler` on this loop each time `signal` comes, until the returned task is dropped.
+    /// A panic in it is reported, and the next signal calls it again.
     ///
     /// # Errors
-    /// Those of [`Listener::new`].
+    /// Those of [`Listener::new`]; `NotConnected` if the loop is closed.
     ///
     /// # Panics
     /// If `signal` is one that must not be handled, such as `SIGKILL` or `SIGSEGV`.
@@ -138,11 +141,17 @@ impl IoLoop {
         signal: c_int,
         mut handler: impl FnMut() + 'static,
     ) -> io::Result<Task<()>> {
+        self.check_open()?;
         let listener = Listener::new(signal)?;
+        let location = Location::caller();
         Ok(self.spawn(async move {
             loop {
                 match listener.recv().await {
-                    Ok(()) => handler(),
+                    // Contained each time: the signal has lost its default effect, so a handler
+                    // that ended here would make the process deaf to it.
+                    Ok(()) => {
+                        contain("a signal handler", location, &mut handler);
+                    }
                     Err(error) => {
                         tracing::error!(signal, %error, "cannot wait for a signal any more");
                         return;

@@ -101,7 +101,7 @@ impl Future for Sleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.io_loop.now() >= self.deadline {
+        if self.io_loop.core.clock.is_due(self.deadline) {
             return Poll::Ready(());
         }
         let kept = self

@@ -1,7 +1,7 @@
 //! The table of registered descriptors, and the one unsafe block: handing them to the poller.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,16 +13,16 @@ use crate::handlers::{HandlerId, Interest, Source};
 
 /// Who lives in the poller, by versioned key.
 ///
-/// Nothing here calls user code: the caller asks `as_fd` before it borrows the table, and drops
-/// what it gets back after the borrow has ended.
+/// Nothing here calls user code: the caller asks `as_fd`, once, before it borrows the table, and
+/// drops what it gets back after the borrow has ended.
 #[derive(Default)]
 pub(crate) struct Sources {
     slots: Slab<Slot>,
     /// The version of the next registration. Versions are what makes a stale event or id miss.
     next_version: u32,
-    /// Objects that changed their descriptor while they were registered. They stay until the
-    /// poller is gone, since only they know whether the registered one is still open.
-    retained: Vec<Rc<dyn Source>>,
+    /// Objects that changed their descriptor while they were registered. They stay until the loop
+    /// is closed, since only they know whether the registered one is still open.
+    retained: Vec<Taken>,
 }
 
 struct Slot {
@@ -33,6 +33,16 @@ struct Slot {
     fd: RawFd,
     /// The descriptor is in the poller exactly while this is not none.
     interest: Interest,
+}
+
+/// An entry that was taken out.
+pub(crate) struct Taken {
+    pub(crate) source: Rc<dyn Source>,
+    pub(crate) location: &'static Location<'static>,
+    /// The number that was registered.
+    pub(crate) fd: RawFd,
+    /// None if the descriptor is not in the poller.
+    pub(crate) interest: Interest,
 }
 
 /// A registered descriptor as `dump()` lists it.
@@ -71,21 +81,21 @@ impl Sources {
     }
 
     /// Takes an entry out; the caller drops it when no borrow is alive.
-    pub(crate) fn take(&mut self, id: HandlerId) -> Option<Rc<dyn Source>> {
+    pub(crate) fn take(&mut self, id: HandlerId) -> Option<Taken> {
         self.slot(id)?;
-        Some(self.slots.remove(id.index as usize).source)
+        Some(self.slots.remove(id.index as usize).into())
     }
 
-    /// Keeps `source` alive until the poller is gone.
-    pub(crate) fn retain(&mut self, source: Rc<dyn Source>) {
-        self.retained.push(source);
+    /// Keeps an entry alive until the loop is closed.
+    pub(crate) fn retain(&mut self, taken: Taken) {
+        self.retained.push(taken);
     }
 
     /// Takes everything out, for closing.
-    pub(crate) fn take_all(&mut self) -> Vec<Rc<dyn Source>> {
-        let mut sources = std::mem::take(&mut self.retained);
-        sources.extend(self.slots.drain().map(|slot| slot.source));
-        sources
+    pub(crate) fn take_all(&mut self) -> Vec<Taken> {
+        let mut all = std::mem::take(&mut self.retained);
+        all.extend(self.slots.drain().map(Taken::from));
+        all
     }
 
     pub(crate) fn set_interest(&mut self, id: HandlerId, interest: Interest) {
@@ -131,6 +141,17 @@ impl Sources {
     }
 }
 
+impl From<Slot> for Taken {
+    fn from(slot: Slot) -> Taken {
+        Taken {
+            source: slot.source,
+            location: slot.location,
+            fd: slot.fd,
+            interest: slot.interest,
+        }
+    }
+}
+
 impl HandlerId {
     pub(crate) fn key(self) -> usize {
         (self.version as usize) << HALF_BITS | self.index as usize
@@ -153,29 +174,29 @@ pub(crate) fn poller_event(key: usize, interest: Interest) -> PollerEvent {
     PollerEvent::new(key, read, write)
 }
 
-/// Registers the descriptor of `source`; the only way into the poller.
+/// Registers a descriptor; the only way into the poller.
 ///
-/// `Arc` and `Rc` owners go through this one function, so that the unsafe call stands once.
+/// Both callers go through this one function, so that the unsafe call stands once.
 #[expect(
     unsafe_code,
     reason = "one of the workspace's two blocks, with its proof"
 )]
-pub(crate) fn register<S: AsFd + ?Sized>(
+pub(crate) fn register(
     poller: &Arc<Poller>,
-    source: &S,
+    fd: BorrowedFd<'_>,
     event: PollerEvent,
     mode: PollMode,
 ) -> io::Result<()> {
-    let fd = source.as_fd().as_raw_fd();
     // SAFETY: `add_with_mode` asks that the descriptor leaves the poller before it is closed. Two
-    // callers exist. `IoLoop::watch` registers what an `Rc<dyn Source>` owns, and the table above
-    // holds that `Rc` until the descriptor was deleted from the poller or, where `as_fd` answers
-    // another number by then (`retain`), until the poller itself is gone: the table's fields are
-    // private to this file, and `IoLoop::remove_handler` and `close` are all that takes an `Rc`
-    // out. `Direct` registers its eventfd, which it owns beside the poller. A source that closes
+    // callers exist. `IoLoop::watch` registers what an `Rc<dyn Source>` in the table above has
+    // answered, under the very number that the table holds for it. The table holds that `Rc` until
+    // this number was deleted from the poller or, where `as_fd` answers another one by then
+    // (`retain`), until the loop is closed, after which nothing waits on the poller: the table's
+    // fields are private to this file, and `IoLoop::remove_handler` and `close` are all that takes
+    // an `Rc` out. `Direct` registers its eventfd and deletes it when dropped. A source that closes
     // its descriptor through interior mutability behind our back breaks its own I/O safety; the
     // poller then holds a number that the kernel has removed by itself.
-    unsafe { poller.add_with_mode(fd, event, mode) }
+    unsafe { poller.add_with_mode(fd.as_raw_fd(), event, mode) }
 }
 
 /// Half a key is the slot's index, half its version.
@@ -191,7 +212,7 @@ pub(crate) const WAKE_KEY: usize = usize::MAX - 1;
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::{BorrowedFd, OwnedFd};
+    use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
     use std::os::unix::net::UnixStream;
 
     use super::*;

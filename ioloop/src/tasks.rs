@@ -16,7 +16,7 @@ use crate::thread;
 
 /// A handle to a spawned future; awaiting it gives the future's output.
 ///
-/// Dropping the handle cancels the task: its future is dropped in the next turn. Call
+/// Dropping the handle cancels the task: the loop drops its future, at the next turn at latest. Call
 /// [`detach`](Task::detach) to let it run on by itself.
 ///
 /// # Panics
@@ -33,7 +33,7 @@ use crate::thread;
 /// ```
 #[must_use = "dropping a task cancels it; call detach() to let it run by itself"]
 pub struct Task<T> {
-    inner: FallibleTask<Result<T, Box<Reported>>, u32>,
+    inner: FallibleTask<Outcome<T>, u32>,
 }
 
 impl<T> Task<T> {
@@ -55,7 +55,8 @@ impl<T> Task<T> {
     /// assert_eq!(io_loop.run_until(forever.cancel()), None);
     /// ```
     pub async fn cancel(self) -> Option<T> {
-        self.inner.cancel().await.and_then(Result::ok)
+        let outcome = self.inner.cancel().await?;
+        outcome.take().ok()
     }
 
     /// Whether the task has finished or was cancelled.
@@ -78,10 +79,12 @@ impl<T> Future for Task<T> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
         Pin::new(&mut self.inner)
             .poll(context)
-            .map(|outcome| match outcome {
+            .map(|outcome| match outcome.map(Outcome::take) {
                 Some(Ok(output)) => output,
                 Some(Err(reported)) => resume_unwind(reported),
-                None => panic!("the awaited task was cancelled: its event loop is closed"),
+                None => {
+                    panic!("no output: it was taken before, or the task's event loop is closed")
+                }
             })
     }
 }
@@ -96,7 +99,8 @@ impl<T> fmt::Debug for Task<T> {
 }
 
 impl IoLoop {
-    /// Runs `future` on this loop, from the next turn on, beside everything else.
+    /// Runs `future` on this loop, beside everything else. It is first polled by the loop, in this
+    /// turn or the next, never inline.
     ///
     /// The future need not be `Send`: it never leaves this thread. A panic in it is reported once
     /// through `tracing`, also when the task is detached, and ends only this task. On a loop that
@@ -182,7 +186,7 @@ pin_project! {
 }
 
 impl<F: Future> Future for Tracked<F> {
-    type Output = Result<F::Output, Box<Reported>>;
+    type Output = Outcome<F::Output>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
@@ -191,12 +195,39 @@ impl<F: Future> Future for Tracked<F> {
             .as_mut()
             .as_pin_mut()
             .expect("async-task polls no finished task");
-        match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
+        let poll = match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
             Ok(poll) => poll.map(Ok),
-            Err(payload) => {
-                let location = this.entry.location();
-                Poll::Ready(Err(report("a task", location, payload)))
-            }
+            Err(payload) => Poll::Ready(Err(report("a task", this.entry.location(), payload))),
+        };
+        poll.map(|result| Outcome {
+            result: Some(result),
+            location: this.entry.location(),
+        })
+    }
+}
+
+/// What a task leaves behind: its output, or the panic that ended it.
+struct Outcome<T> {
+    /// Empty only while this is dropped.
+    result: Option<Result<T, Box<Reported>>>,
+    location: &'static Location<'static>,
+}
+
+impl<T> Outcome<T> {
+    fn take(mut self) -> Result<T, Box<Reported>> {
+        self.result
+            .take()
+            .expect("it is taken only here and in `drop`")
+    }
+}
+
+impl<T> Drop for Outcome<T> {
+    /// async-task aborts the process if the destructor of an output that nobody takes panics.
+    fn drop(&mut self) {
+        if let Some(result) = self.result.take() {
+            contain("the destructor of an output", self.location, || {
+                drop(result);
+            });
         }
     }
 }
@@ -225,6 +256,8 @@ impl Drop for TaskEntry {
 #[derive(Default)]
 pub(crate) struct TaskTable {
     entries: Slab<LiveTask>,
+    /// Where the task that has ended last was made: a poll may end its task.
+    last_ended: Option<&'static Location<'static>>,
 }
 
 struct LiveTask {
@@ -245,10 +278,18 @@ impl TaskTable {
     }
 
     fn remove(&mut self, index: u32) -> Option<Waker> {
-        self.entries.remove(index as usize).waker
+        let task = self.entries.remove(index as usize);
+        self.last_ended = Some(task.location);
+        task.waker
     }
 
-    pub(crate) fn location(&self, index: u32) -> &'static Location<'static> {
+    /// Where the task that was just polled was made, also if that poll was its last.
+    pub(crate) fn location_of(&self, index: u32) -> &'static Location<'static> {
+        let live = self.entries.get(index as usize).map(|task| task.location);
+        live.or(self.last_ended).unwrap_or(Location::caller())
+    }
+
+    fn location(&self, index: u32) -> &'static Location<'static> {
         self.entries[index as usize].location
     }
 

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::mem;
 
 use async_task::{Runnable, ScheduleInfo};
 
@@ -36,15 +37,19 @@ impl Thread {
 
 impl Drop for Thread {
     /// The thread ends with a loop that nobody closed. While this runs the thread-local is out of
-    /// reach, so what closing wakes goes through the inbox; what is queued here goes first.
+    /// reach, so what closing wakes goes through the inbox, and what is queued here goes there too.
     fn drop(&mut self) {
-        let io_loop = self.current.take();
-        while let Some(runnable) = pop(&self.ready) {
-            drop(runnable);
-        }
-        drop(self.yielded.take());
-        if let Some(io_loop) = io_loop {
+        // Without a loop the queues are empty.
+        let Some(io_loop) = self.current.take() else {
+            return;
+        };
+        let queued = self.ready.take().into_iter().chain(self.yielded.take());
+        if io_loop.may_close_with_its_thread() {
+            queued.for_each(|runnable| io_loop.core.inbox.post_runnable(runnable));
             io_loop.close();
+        } else {
+            queued.for_each(mem::forget);
+            mem::forget(io_loop);
         }
     }
 }
@@ -57,13 +62,15 @@ pub(crate) fn current() -> Option<IoLoop> {
         .flatten()
 }
 
-/// Makes `io_loop` this thread's; the caller has checked that there is none.
-pub(crate) fn install(io_loop: IoLoop) {
-    THREAD.with(|thread| {
+/// Makes `io_loop` this thread's; the caller has checked that there is none. False if the thread is
+/// ending: nobody would close the loop.
+pub(crate) fn install(io_loop: IoLoop) -> bool {
+    let installed = THREAD.try_with(|thread| {
         thread.loop_id.set(io_loop.id());
         let previous = thread.current.borrow_mut().replace(io_loop);
         debug_assert!(previous.is_none(), "one loop per thread");
     });
+    installed.is_ok()
 }
 
 /// The loop is closed: the thread may have another.
@@ -122,7 +129,9 @@ pub(crate) fn requeue_yielded() {
 }
 
 pub(crate) fn has_ready() -> bool {
-    THREAD.with(|thread| !thread.ready.borrow().is_empty() || !thread.yielded.borrow().is_empty())
+    THREAD
+        .try_with(|thread| !thread.ready.borrow().is_empty() || !thread.yielded.borrow().is_empty())
+        .unwrap_or(false)
 }
 
 /// In a statement of its own: dropping a runnable runs user code, which may queue another.

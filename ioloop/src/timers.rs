@@ -135,9 +135,13 @@ impl<T> Timers<T> {
         Some(self.instant(deadline.nanoseconds))
     }
 
-    pub(crate) fn take_all(&mut self) -> Vec<T> {
+    /// Takes everything out, for closing.
+    pub(crate) fn take_all(&mut self) -> Vec<(T, &'static Location<'static>)> {
         self.heap.clear();
-        self.entries.drain().map(|entry| entry.action).collect()
+        let entries = self.entries.drain();
+        entries
+            .map(|entry| (entry.action, entry.location))
+            .collect()
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -1,166 +1,24 @@
-//! Running a loop, turn by turn.
+//! A turn of a loop, step by step.
 //!
-//! The steps of a turn, in this order: the inbox if the last wait saw the alarm, the callbacks
-//! present at the start, the timers that are due, at most [`TASKS_PER_TURN`] tasks, what asked to
-//! be told of the end of the turn, then the wait and the events it brought.
+//! The steps, in this order: the inbox if the last wait saw the alarm, the callbacks present at the
+//! start, the timers that are due, at most [`TASKS_PER_TURN`] tasks, what asked to be told of the
+//! end of the turn, then the wait and the events it brought.
 
-use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
-use std::time::{Duration, Instant};
+use std::panic::Location;
+use std::time::Duration;
 
 use crate::clock;
 use crate::handlers::{Event, HandlerId, Interest};
-use crate::inbox::{Inbox, Mail};
-use crate::io_loop::{Action, IoLoop};
+use crate::inbox::Mail;
+use crate::io_loop::{Action, Ending, IoLoop};
 use crate::notify::Notice;
-use crate::panics::{Reported, contain};
+use crate::panics::contain;
 use crate::thread;
 use crate::wait::Ready;
 
 impl IoLoop {
-    /// Runs turns until [`stop`](IoLoop::stop) is called. A stop before the start makes this
-    /// return after a single pass over what is ready, without waiting.
-    ///
-    /// # Panics
-    /// If the loop is closed, is running already, or was made before a `fork` of this process; and
-    /// if the system refuses to wait, which means that the poller's descriptor was closed.
-    ///
-    /// ```
-    /// use ioloop::IoLoop;
-    ///
-    /// let io_loop = IoLoop::current();
-    /// io_loop.spawn(async { IoLoop::current().stop() }).detach();
-    /// io_loop.start();
-    /// ```
-    pub fn start(&self) {
-        let _running = self.begin("start");
-        loop {
-            self.run_ready();
-            if self.core.stopped.take() {
-                self.notify_end_of_turn();
-                return;
-            }
-            self.wait_and_dispatch(None);
-        }
-    }
-
-    /// Makes [`start`](IoLoop::start) return when what is ready in this turn has run. It has no
-    /// effect on [`run_until`](IoLoop::run_until), which ends with its future.
-    ///
-    /// ```
-    /// use ioloop::IoLoop;
-    ///
-    /// let io_loop = IoLoop::current();
-    /// io_loop.add_callback(|| IoLoop::current().stop());
-    /// io_loop.start();
-    /// ```
-    pub fn stop(&self) {
-        self.core.stopped.set(true);
-    }
-
-    /// Runs turns until `future` is ready, and gives its output. A panic of the future goes on
-    /// here. Tornado calls this `run_sync`.
-    ///
-    /// The future may borrow from its surroundings. Tasks, timers and handlers of the loop run
-    /// meanwhile; they stay when it returns.
-    ///
-    /// # Panics
-    /// As for [`start`](IoLoop::start). In a task or callback, use [`spawn`](IoLoop::spawn) or
-    /// `.await` instead.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// let text = String::from("hello");
-    /// let length = ioloop::IoLoop::current().run_until(async {
-    ///     ioloop::sleep(Duration::from_millis(1)).await;
-    ///     text.len()
-    /// });
-    /// assert_eq!(length, 5);
-    /// ```
-    #[doc(alias = "run_sync")]
-    #[doc(alias = "block_on")]
-    pub fn run_until<F: Future>(&self, future: F) -> F::Output {
-        let _running = self.begin("run_until");
-        let mut future = pin!(future);
-        let signal = Arc::new(MainSignal::new(self.core.inbox.clone()));
-        let waker = Waker::from(signal.clone());
-        let mut context = Context::from_waker(&waker);
-        loop {
-            self.run_ready();
-            if signal.take() {
-                if let Poll::Ready(output) = poll_main(future.as_mut(), &mut context) {
-                    self.notify_end_of_turn();
-                    return output;
-                }
-            }
-            self.wait_and_dispatch(signal.is_set().then_some(Duration::ZERO));
-        }
-    }
-
-    /// Runs one turn, waiting for at most `max_wait`, or for as long as it takes with `None`. For
-    /// loops that are hosted by another, and for tests.
-    ///
-    /// # Panics
-    /// As for [`start`](IoLoop::start).
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// ioloop::IoLoop::current().turn(Some(Duration::ZERO));
-    /// ```
-    pub fn turn(&self, max_wait: Option<Duration>) {
-        let _running = self.begin("turn");
-        self.run_ready();
-        self.wait_and_dispatch(max_wait);
-    }
-
-    /// When a host must call [`turn`](IoLoop::turn) again although no descriptor is ready: now if
-    /// something can run, else at the first timer's deadline; none if there is neither.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// let io_loop = ioloop::IoLoop::current();
-    /// assert_eq!(io_loop.next_deadline(), None);
-    /// io_loop.call_later(Duration::from_secs(1), || {});
-    /// assert_eq!(io_loop.next_deadline(), Some(io_loop.now() + Duration::from_secs(1)));
-    /// ```
-    pub fn next_deadline(&self) -> Option<Instant> {
-        if self.has_work() {
-            return Some(self.now());
-        }
-        self.core.timers.borrow_mut().next_deadline()
-    }
-
-    /// Marks the loop as running until the guard is dropped.
-    fn begin(&self, call: &str) -> Running<'_> {
-        let core = &self.core;
-        assert!(
-            !core.running.get(),
-            "IoLoop::{call} was called while the loop is running on this thread: inside a task \
-             or callback, spawn a task or await the future instead"
-        );
-        assert!(
-            !core.closed.get(),
-            "IoLoop::{call} was called on a closed loop"
-        );
-        assert!(
-            core.process == std::process::id(),
-            "this loop was made before a fork: make loops after it"
-        );
-        core.running.set(true);
-        let now = clock::precise();
-        core.clock.refresh(now);
-        core.counters.resume(now);
-        Running(self)
-    }
-
     /// Every step of a turn before the wait.
-    fn run_ready(&self) {
+    pub(crate) fn run_ready(&self) {
         self.core.watch.begin();
         thread::requeue_yielded();
         if self.core.woken.take() {
@@ -199,7 +57,8 @@ impl IoLoop {
 
     /// One at a time, so that a timer can cancel another that is due.
     fn run_timers(&self) {
-        let (now, limit) = (self.now(), self.core.timers.borrow().next_sequence());
+        let now = self.core.clock.due();
+        let limit = self.core.timers.borrow().next_sequence();
         loop {
             let due = self.core.timers.borrow_mut().pop_due(now, limit);
             let Some((action, location)) = due else { break };
@@ -218,9 +77,14 @@ impl IoLoop {
             let Some(runnable) = thread::pop_ready() else {
                 break;
             };
-            let location = self.core.tasks.borrow().location(*runnable.metadata());
-            // A panic of the future is caught in `Tracked`; what is left is async-task's own.
-            self.call("a task", location, || runnable.run());
+            let index = *runnable.metadata();
+            // Panics are caught in `Tracked`. Where the task was made is looked up only if that
+            // matters, since it costs a cache line per poll.
+            runnable.run();
+            if let Some(held) = self.core.watch.slow_lap() {
+                let location = self.core.tasks.borrow().location_of(index);
+                self.held("a task", location, held);
+            }
             polls += 1;
         }
         self.core
@@ -228,22 +92,24 @@ impl IoLoop {
             .count(|totals| totals.polls += polls as u64);
     }
 
-    fn notify_end_of_turn(&self) {
-        let mut objects = self.core.end_of_turn.take();
-        for object in objects.drain(..) {
-            contain("an end-of-turn notice", Location::caller(), || {
-                object.notify(Notice::EndOfTurn);
+    pub(crate) fn notify_end_of_turn(&self) {
+        if self.core.end_of_turn.borrow().is_empty() {
+            return;
+        }
+        let mut endings = self.core.end_of_turn.take();
+        for Ending { object, location } in endings.drain(..) {
+            self.call("an end-of-turn notice", location, || {
+                object.notify(Notice::EndOfTurn)
             });
         }
         // Give the buffer back, unless there are new entries already.
         let mut current = self.core.end_of_turn.borrow_mut();
         if current.is_empty() {
-            *current = objects;
+            *current = endings;
         }
     }
 
-    fn wait_and_dispatch(&self, max_wait: Option<Duration>) {
-        self.notify_end_of_turn();
+    pub(crate) fn wait_and_dispatch(&self, max_wait: Option<Duration>) {
         let mut wait_began = None;
         if self.has_work() {
             self.wait(Some(Duration::ZERO));
@@ -257,15 +123,15 @@ impl IoLoop {
             self.wait(earlier(until, max_wait));
         }
         let now = clock::precise();
-        self.core.clock.refresh(now);
+        self.core.clock.turn_begins(now);
         self.core
             .counters
             .turn_ended(wait_began.unwrap_or(now), now);
         self.dispatch();
     }
 
-    /// If there is nothing to read either, time jumps to the next deadline. While a blocking
-    /// closure is out, and without a deadline, only a real wait helps.
+    /// If there is nothing to read either, time jumps to the next deadline, or as far as the turn
+    /// may wait. While a blocking closure is out, and without either, only a real wait helps.
     fn wait_in_virtual_time(&self, max_wait: Option<Duration>) {
         self.wait(Some(Duration::ZERO));
         if self.core.woken.get() || !self.core.ready.borrow().is_empty() {
@@ -274,7 +140,7 @@ impl IoLoop {
         let deadline = self.core.timers.borrow_mut().next_deadline();
         match earlier(deadline, max_wait.map(|max_wait| self.after(max_wait))) {
             Some(target) if self.core.blocking.get() == 0 => self.core.clock.jump_to(target),
-            _ => self.wait(None),
+            _ => self.wait(max_wait),
         }
     }
 
@@ -293,33 +159,28 @@ impl IoLoop {
             return;
         }
         self.core.watch.begin();
-        for ready in &batch {
-            self.dispatch_one(*ready);
-        }
+        let handed = batch
+            .iter()
+            .filter(|ready| self.dispatch_one(**ready))
+            .count();
         self.core
             .counters
-            .count(|totals| totals.events += batch.len() as u64);
+            .count(|totals| totals.events += handed as u64);
         batch.clear();
         *self.core.ready.borrow_mut() = batch;
     }
 
     /// Looks the key up now: a handler that was called before may have removed this one, or have
-    /// lost interest in a direction for it.
-    fn dispatch_one(&self, ready: Ready) {
+    /// lost interest in a direction for it. Says whether there was somebody to call.
+    fn dispatch_one(&self, ready: Ready) -> bool {
         let id = HandlerId::from_key(ready.key);
-        let found = {
-            let sources = self.core.sources.borrow();
-            sources.dispatch(id)
-        };
+        let found = self.core.sources.borrow().dispatch(id);
         let Some((source, interest, location)) = found else {
-            return;
+            return false;
         };
         if ready.only_urgent {
-            self.core
-                .waiter
-                .borrow()
-                .ignore_urgent(source.as_fd(), ready.key, interest);
-            return;
+            contain("a handler", location, || self.ignore_urgent(id));
+            return false;
         }
         let (read, write) = (
             interest.contains(Interest::READ),
@@ -332,15 +193,16 @@ impl IoLoop {
             hang_up: ready.hang_up,
         };
         if interest.is_none() || event.directions().is_none() {
-            return;
+            return false;
         }
-        if self
-            .call("a handler", location, || source.ready(event))
-            .is_none()
-        {
+        let called = self.call("a handler", location, || source.ready(event));
+        if called.is_none() {
             // Level-triggered: it would be called, and panic, again and again.
-            self.remove_handler(id);
+            contain("the destructor of a handler", location, || {
+                self.remove_handler(id)
+            });
         }
+        true
     }
 
     /// Calls user code: contained, and watched for holding the loop.
@@ -351,33 +213,32 @@ impl IoLoop {
         code: impl FnOnce() -> R,
     ) -> Option<R> {
         let result = contain(what, location, code);
-        if self.core.watch.lap(what, location) {
-            self.core.clock.refresh(clock::precise());
-        }
+        self.lap(what, location);
         result
     }
 
+    /// User code that was made at `location` has returned.
+    pub(crate) fn lap(&self, what: &str, location: &'static Location<'static>) {
+        if let Some(held) = self.core.watch.slow_lap() {
+            self.held(what, location, held);
+        }
+    }
+
+    /// Code has held the loop: it is named, and the clock is read again.
+    #[cold]
+    fn held(&self, what: &str, location: &'static Location<'static>, held: Duration) {
+        self.core.watch.warn(what, location, held);
+        self.core.clock.refresh(clock::precise());
+    }
+
     /// Whether something can run without an event or a deadline.
-    fn has_work(&self) -> bool {
+    pub(crate) fn has_work(&self) -> bool {
         let core = &self.core;
         core.woken.get()
-            || core.stopped.get()
             || thread::has_ready()
             || !core.callbacks.borrow().is_empty()
             || !core.end_of_turn.borrow().is_empty()
             || !core.ready.borrow().is_empty()
-    }
-}
-
-/// Polls the future of `run_until`. A panic goes on to the caller, as it was thrown: also one that
-/// comes from an awaited task and was reported there.
-fn poll_main<F: Future>(future: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output> {
-    match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
-        Ok(poll) => poll,
-        Err(payload) => match payload.downcast::<Reported>() {
-            Ok(reported) => resume_unwind(reported.0),
-            Err(payload) => resume_unwind(payload),
-        },
     }
 }
 
@@ -386,51 +247,6 @@ fn earlier<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
-    }
-}
-
-/// The loop is running; not any more when this is dropped.
-struct Running<'a>(&'a IoLoop);
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.0.core.running.set(false);
-    }
-}
-
-/// Whether the future of `run_until` was woken.
-struct MainSignal {
-    woken: AtomicBool,
-    inbox: Arc<Inbox>,
-}
-
-impl MainSignal {
-    fn new(inbox: Arc<Inbox>) -> MainSignal {
-        MainSignal {
-            woken: AtomicBool::new(true),
-            inbox,
-        }
-    }
-
-    fn is_set(&self) -> bool {
-        self.woken.load(Ordering::Acquire)
-    }
-
-    fn take(&self) -> bool {
-        self.woken.swap(false, Ordering::AcqRel)
-    }
-}
-
-impl Wake for MainSignal {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        let was_set = self.woken.swap(true, Ordering::AcqRel);
-        if !was_set && !thread::has_loop(self.inbox.loop_id) {
-            self.inbox.raise_alarm();
-        }
     }
 }
 

@@ -7,6 +7,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use polling::{Events, Poller};
@@ -50,24 +51,27 @@ pub(crate) enum Waiter {
 
 impl Waiter {
     pub(crate) fn new(waiting: Waiting) -> io::Result<Waiter> {
-        let poller = Arc::new(Poller::new()?);
         #[cfg(target_os = "linux")]
         if waiting == Waiting::Direct {
-            if let Some(direct) = direct::Direct::new(poller.clone()) {
+            if let Some(direct) = direct::Direct::new(Arc::new(Poller::new()?)) {
                 return Ok(Waiter::Direct(direct));
             }
             tracing::debug!("waiting on the poller's descriptor failed its check; using wait()");
         }
         #[cfg(not(target_os = "linux"))]
         let _ = waiting;
+        let bell = Bell {
+            poller: Arc::new(Poller::new()?),
+            raised: AtomicBool::new(false),
+        };
         Ok(Waiter::Portable(Portable {
-            poller,
+            bell: Arc::new(bell),
             events: Events::new(),
         }))
     }
 
     /// Waits until a descriptor is ready, the alarm is raised, or `timeout` is over, and puts what
-    /// is ready into `ready`. Returns whether the alarm may have been raised.
+    /// is ready into `ready`. Returns whether the alarm was raised.
     pub(crate) fn wait(
         &mut self,
         ready: &mut Vec<Ready>,
@@ -86,7 +90,7 @@ impl Waiter {
         match self {
             #[cfg(target_os = "linux")]
             Waiter::Direct(direct) => Alarm::EventFd(direct.event_fd()),
-            Waiter::Portable(portable) => Alarm::Poller(portable.poller.clone()),
+            Waiter::Portable(portable) => Alarm::Poller(portable.bell.clone()),
         }
     }
 
@@ -94,7 +98,7 @@ impl Waiter {
         match self {
             #[cfg(target_os = "linux")]
             Waiter::Direct(direct) => direct.poller(),
-            Waiter::Portable(portable) => &portable.poller,
+            Waiter::Portable(portable) => &portable.bell.poller,
         }
     }
 
@@ -131,7 +135,7 @@ impl AsFd for Waiter {
 pub(crate) enum Alarm {
     #[cfg(target_os = "linux")]
     EventFd(Arc<std::os::fd::OwnedFd>),
-    Poller(Arc<Poller>),
+    Poller(Arc<Bell>),
 }
 
 impl Alarm {
@@ -143,7 +147,7 @@ impl Alarm {
             Alarm::EventFd(fd) => rustix::io::write(fd, &1_u64.to_ne_bytes())
                 .map(drop)
                 .map_err(io::Error::from),
-            Alarm::Poller(poller) => poller.notify(),
+            Alarm::Poller(bell) => bell.ring(),
         };
         if let Err(error) = result {
             tracing::error!(%error, "the loop could not be woken");
@@ -151,15 +155,35 @@ impl Alarm {
     }
 }
 
-pub(crate) struct Portable {
+/// `Poller::notify`, which leaves no trace in the events of the wait that it ends, with that trace.
+/// Without it every return could be a wake-up, and a loop would never know that it is idle.
+#[derive(Debug)]
+pub(crate) struct Bell {
     poller: Arc<Poller>,
+    /// Set before the poller is notified, so that whoever is woken finds it set.
+    raised: AtomicBool,
+}
+
+impl Bell {
+    fn ring(&self) -> io::Result<()> {
+        self.raised.store(true, Ordering::SeqCst);
+        self.poller.notify()
+    }
+
+    fn answer(&self) -> bool {
+        self.raised.swap(false, Ordering::SeqCst)
+    }
+}
+
+pub(crate) struct Portable {
+    bell: Arc<Bell>,
     events: Events,
 }
 
 impl Portable {
     fn wait(&mut self, ready: &mut Vec<Ready>, timeout: Option<Duration>) -> io::Result<bool> {
         self.events.clear();
-        match self.poller.wait(&mut self.events, timeout) {
+        match self.bell.poller.wait(&mut self.events, timeout) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
@@ -171,8 +195,7 @@ impl Portable {
             hang_up: event.is_interrupt() || event.is_err() == Some(true),
             only_urgent: false,
         }));
-        // `notify` leaves no trace in the events, so every return may be a wake-up.
-        Ok(true)
+        Ok(self.bell.answer())
     }
 }
 
@@ -203,7 +226,7 @@ mod direct {
             let event_fd = Arc::new(eventfd(0, flags).ok()?);
             register(
                 &poller,
-                &event_fd,
+                event_fd.as_fd(),
                 Event::readable(WAKE_KEY),
                 PollMode::Edge,
             )
@@ -270,6 +293,13 @@ mod direct {
 
         pub(crate) fn poller(&self) -> &Arc<Poller> {
             &self.poller
+        }
+    }
+
+    impl Drop for Direct {
+        /// Whatever was registered leaves the poller before it is closed.
+        fn drop(&mut self) {
+            let _ = self.poller.delete(self.event_fd.as_fd());
         }
     }
 

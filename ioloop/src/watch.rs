@@ -29,19 +29,15 @@ impl Watch {
         self.last.set(clock::coarse());
     }
 
-    /// What was made at `location` has just returned. Says whether it held the loop too long.
-    pub(crate) fn lap(&self, what: &str, location: &'static Location<'static>) -> bool {
+    /// User code has just returned. Says how long it held the loop, if that was too long.
+    pub(crate) fn slow_lap(&self) -> Option<Duration> {
         let now = clock::coarse();
         let held = now.saturating_sub(self.last.replace(now));
-        let slow = held >= self.threshold;
-        if slow {
-            self.warn(what, location, held);
-        }
-        slow
+        (held >= self.threshold).then_some(held)
     }
 
-    #[cold]
-    fn warn(&self, what: &str, location: &'static Location<'static>, held: Duration) {
+    /// Names what was made at `location`, once.
+    pub(crate) fn warn(&self, what: &str, location: &'static Location<'static>, held: Duration) {
         let place = (location.file(), location.line(), location.column());
         if self.warned.borrow_mut().insert(place) {
             tracing::warn!(

@@ -1,13 +1,16 @@
 //! Waiting with `.await` for any descriptor to become ready.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::Location;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+
+use slab::Slab;
 
 use crate::handlers::{Event, Interest, Source};
 use crate::io_loop::IoLoop;
@@ -42,8 +45,16 @@ pub struct Watched<S: AsFd + 'static> {
 struct Inner<S> {
     source: S,
     registration: Registration,
-    readers: RefCell<Vec<Waker>>,
-    writers: RefCell<Vec<Waker>>,
+    readers: RefCell<Waiters>,
+    writers: RefCell<Waiters>,
+}
+
+/// Who waits for one direction.
+#[derive(Default)]
+struct Waiters {
+    /// Counts events: whoever began to wait in an earlier round has been answered.
+    round: u64,
+    wakers: Slab<Waker>,
 }
 
 impl<S: AsFd + 'static> Watched<S> {
@@ -183,8 +194,8 @@ impl<S: AsFd + 'static> Watched<S> {
     /// Ends the watching and gives back what was watched.
     ///
     /// # Errors
-    /// `WouldBlock` if a future of this is still being polled, which takes a task that drops it
-    /// while it runs: try again later.
+    /// `WouldBlock` if this is called by a waker that the loop is waking because of an event of
+    /// this very descriptor. What was watched is dropped then.
     ///
     /// ```
     /// # fn main() -> std::io::Result<()> {
@@ -203,15 +214,12 @@ impl<S: AsFd + 'static> Watched<S> {
             .map_err(|_| io::ErrorKind::WouldBlock.into())
     }
 
-    async fn ready(&self, direction: Interest) -> io::Result<()> {
-        let asked = Cell::new(false);
-        std::future::poll_fn(|context| {
-            if asked.replace(true) && !self.inner.is_waiting(direction, context.waker()) {
-                return Poll::Ready(Ok(()));
-            }
-            self.inner.poll_wait(direction, context)
-        })
-        .await
+    fn ready(&self, direction: Interest) -> Wait<'_, S> {
+        Wait {
+            inner: &self.inner,
+            direction,
+            place: None,
+        }
     }
 }
 
@@ -238,32 +246,84 @@ impl<S: AsFd + fmt::Debug + 'static> fmt::Debug for Watched<S> {
     }
 }
 
-impl<S: AsFd + 'static> Inner<S> {
-    /// Whether `waker` is still in the list, which an event empties.
-    fn is_waiting(&self, direction: Interest, waker: &Waker) -> bool {
-        self.waiters(direction)
-            .borrow()
-            .iter()
-            .any(|waiting| waiting.will_wake(waker))
-    }
+/// One wait for one direction.
+struct Wait<'a, S: AsFd + 'static> {
+    inner: &'a Rc<Inner<S>>,
+    direction: Interest,
+    /// Our place among those who wait, from the first poll on.
+    place: Option<Place>,
+}
 
-    fn poll_wait(
-        self: &Rc<Self>,
-        direction: Interest,
-        context: &Context<'_>,
-    ) -> Poll<io::Result<()>> {
-        if let Err(error) = self.registration.want(direction, || self.clone()) {
-            return Poll::Ready(Err(error));
+#[derive(Clone, Copy)]
+struct Place {
+    round: u64,
+    key: usize,
+}
+
+impl<S: AsFd + 'static> Future for Wait<'_, S> {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Wakers are user code: they are cloned before, and dropped after the table is borrowed.
+        let waker = context.waker().clone();
+        let waiters = self.inner.waiters(self.direction);
+        if let Some(place) = self.place {
+            let replaced = waiters.borrow_mut().replace(place, waker);
+            return match replaced {
+                Ok(_old) => Poll::Pending,
+                Err(_answered) => Poll::Ready(Ok(())),
+            };
         }
-        if !self.is_waiting(direction, context.waker()) {
-            self.waiters(direction)
-                .borrow_mut()
-                .push(context.waker().clone());
-        }
+        let registration = &self.inner.registration;
+        registration.want(self.direction, || self.inner.clone())?;
+        let place = waiters.borrow_mut().insert(waker);
+        self.place = Some(place);
         Poll::Pending
     }
+}
 
-    fn waiters(&self, direction: Interest) -> &RefCell<Vec<Waker>> {
+impl<S: AsFd + 'static> Drop for Wait<'_, S> {
+    fn drop(&mut self) {
+        if let Some(place) = self.place {
+            let waker = self
+                .inner
+                .waiters(self.direction)
+                .borrow_mut()
+                .remove(place);
+            drop(waker);
+        }
+    }
+}
+
+impl Waiters {
+    fn insert(&mut self, waker: Waker) -> Place {
+        Place {
+            round: self.round,
+            key: self.wakers.insert(waker),
+        }
+    }
+
+    /// Gives back the old waker, or the new one if an event has answered the wait.
+    fn replace(&mut self, place: Place, waker: Waker) -> Result<Waker, Waker> {
+        if place.round != self.round {
+            return Err(waker);
+        }
+        Ok(std::mem::replace(&mut self.wakers[place.key], waker))
+    }
+
+    fn remove(&mut self, place: Place) -> Option<Waker> {
+        (place.round == self.round).then(|| self.wakers.remove(place.key))
+    }
+
+    /// An event: everybody is answered.
+    fn take_all(&mut self) -> Slab<Waker> {
+        self.round += 1;
+        std::mem::take(&mut self.wakers)
+    }
+}
+
+impl<S> Inner<S> {
+    fn waiters(&self, direction: Interest) -> &RefCell<Waiters> {
         if direction == Interest::READ {
             &self.readers
         } else {
@@ -284,11 +344,11 @@ impl<S: AsFd + 'static> Source for Inner<S> {
             if !event.directions().contains(direction) {
                 continue;
             }
-            let waiting = self.waiters(direction).take();
+            let waiting = self.waiters(direction).borrow_mut().take_all();
             if waiting.is_empty() {
                 self.registration.unwanted(direction);
             }
-            waiting.into_iter().for_each(Waker::wake);
+            waiting.into_iter().for_each(|(_, waker)| waker.wake());
         }
     }
 }
