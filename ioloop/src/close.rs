@@ -91,8 +91,8 @@ impl IoLoop {
         for (action, location) in timers {
             contain_drop(action, location);
         }
-        for object in self.core.end_of_turn.take() {
-            contain_drop(object, Location::caller());
+        for ending in self.core.end_of_turn.take() {
+            contain_drop(ending.object, ending.location);
         }
     }
 

@@ -84,14 +84,14 @@ fn a_signal_handler_that_panics_does_not_make_the_process_deaf_to_the_signal() {
             panic!("in a signal handler");
         };
         io_loop
-            .add_signal_handler(signals::SIGCHLD, handler)
+            .add_signal_handler(signals::SIGINT, handler)
             .unwrap()
             .detach();
         turn(io_loop);
-        raise(signals::SIGCHLD).unwrap();
+        raise(signals::SIGINT).unwrap();
         drive_until(io_loop, || notes.len() == 1);
         assert_eq!(reports().len(), 1);
-        raise(signals::SIGCHLD).unwrap();
+        raise(signals::SIGINT).unwrap();
         drive_until(io_loop, || notes.len() == 2);
         assert_eq!(reports().len(), 1, "reported anew");
     });
