@@ -2,20 +2,21 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ioloop::timeout;
 
-use crate::error::{CloseReason, Error};
+use crate::error::CloseReason;
 use crate::receive::ReceiveBuffer;
-use crate::shared::{Shared, Waiter};
+use crate::shared::{COST_OF_CALL, Shared, Waiter};
 use crate::transport::Transport;
 
 impl Shared {
-    /// The reader is gone: input is taken only to be thrown away.
+    /// The reader is gone, and with it what it has not read.
     pub(crate) fn reader_dropped(self: &Rc<Self>) {
         self.has_reader.set(false);
+        self.unread.set(None);
         if self.is_released() {
             self.released();
         }
@@ -26,7 +27,9 @@ impl Shared {
         self.writers.set(self.writers.get() - 1);
         if self.is_released() {
             self.released();
-        } else if self.writers.get() == 0 && !self.is_over() {
+        } else if self.writers.get() == 0 && self.write_end.get().is_none() {
+            // Also if the peer has closed: it may be waiting for our end.
+            self.flush_if_due();
             self.start_driver();
         }
     }
@@ -37,7 +40,6 @@ impl Shared {
         self.end_writing(CloseReason::Local);
         self.leave_loop();
         self.transport.abort();
-        self.wake_sender();
         if !self.is_released() || self.driving.get() {
             self.transport.cut();
         }
@@ -56,26 +58,27 @@ impl Shared {
     /// The last handle is gone.
     fn released(self: &Rc<Self>) {
         self.cancel_deadline();
+        self.flush_if_due();
         if self.io_loop().is_closed() {
-            // Nobody is left who could wait: what the kernel takes now is all that it gets.
-            self.flush_now();
+            // Nobody is left who could wait: what the kernel has taken is all that it gets.
             self.leave_loop();
             return;
         }
         let is_sent = self.queued_len() == 0 && !self.driving.get();
-        if is_sent && self.is_over() {
+        let is_told = self.write_end.get().is_some() || self.transport.fd().is_some();
+        if is_sent && is_told && self.is_over() {
             self.leave_loop();
         } else {
             self.start_driver();
+            // If it waits already, it has input to throw away from now on.
+            self.wake_sender();
         }
     }
 
     /// Sends; half-closes when no writer is left; discards input when no reader is left either.
     async fn drive(self: &Rc<Self>) {
+        let _cut_short = CutShort(self);
         self.send_all().await;
-        if self.writers.get() == 0 && !self.is_over() {
-            poll_fn(|context| self.poll_half_close(context)).await;
-        }
         if self.is_released() {
             self.linger().await;
             self.leave_loop();
@@ -88,8 +91,8 @@ impl Shared {
         loop {
             let some = poll_fn(|context| self.poll_send_some(context));
             match timeout(STALL, some).await {
-                Ok(Ok(false)) => {}
-                Ok(Ok(true) | Err(_)) => return,
+                Ok(true) => return,
+                Ok(false) => {}
                 // While there are handles, their deadlines decide.
                 Err(_) if !self.is_released() => {}
                 Err(_) => {
@@ -104,32 +107,57 @@ impl Shared {
     /// Reads until the peer closes too, so that bytes which it sends meanwhile do not make the
     /// kernel answer with a reset, which would destroy what the peer has not read yet.
     async fn linger(self: &Rc<Self>) {
-        if self.is_over() || matches!(self.transport, Transport::File(_)) {
-            return;
-        }
-        let discard = poll_fn(|context| {
-            let mut buffer = ReceiveBuffer::take();
-            loop {
-                if let Some(reason) = self.read_end.get() {
-                    return Poll::Ready(self.closed(reason));
-                }
-                match self.poll_receive_or_end(Waiter::Watcher, context, &mut buffer) {
-                    Poll::Ready(Ok(_)) if self.must_yield(1, context) => return Poll::Pending,
-                    Poll::Ready(Ok(_)) => {}
-                    Poll::Ready(Err(error)) => return Poll::Ready(error),
-                    Poll::Pending => return Poll::Pending,
+        loop {
+            let limit = self.limits().linger;
+            let discard = poll_fn(|context| match self.limits().linger == limit {
+                true => self.poll_discard(context).map(|()| true),
+                false => Poll::Ready(false),
+            });
+            match timeout(limit, discard).await {
+                Ok(true) => return,
+                Ok(false) => {} // The limit was changed, and its time begins anew.
+                Err(_) => {
+                    tracing::debug!(stream = ?self, "did not wait longer for the peer to close");
+                    return;
                 }
             }
-        });
-        let end: Result<Error, _> = timeout(self.limits().linger, discard).await;
-        if end.is_err() {
-            tracing::debug!(stream = ?self, "closed without waiting longer for the peer to close");
         }
+    }
+
+    /// Throws away what the peer sends, until it closes.
+    pub(crate) fn poll_discard(self: &Rc<Self>, context: &mut Context<'_>) -> Poll<()> {
+        if matches!(self.transport, Transport::File(_)) {
+            return Poll::Ready(());
+        }
+        while !self.is_over() {
+            if self.must_yield(COST_OF_CALL, context) {
+                return Poll::Pending;
+            }
+            let mut buffer = ReceiveBuffer::take();
+            match self.poll_receive_or_end(Waiter::Watcher, context, &mut buffer) {
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => break,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(())
     }
 
     /// The peer has said its last word, or cannot be reached: closing destroys nothing.
     fn is_over(&self) -> bool {
         self.read_end.get().is_some() || self.write_end.get() == Some(CloseReason::Reset)
+    }
+}
+
+/// Ends the stream if the driver does not come to its end, because its transport has panicked or
+/// the loop was closed: nobody would send any more.
+struct CutShort<'a>(&'a Shared);
+
+impl Drop for CutShort<'_> {
+    fn drop(&mut self) {
+        if self.0.driving.replace(false) {
+            self.0.end_writing(CloseReason::Reset);
+        }
     }
 }
 

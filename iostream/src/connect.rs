@@ -333,12 +333,12 @@ mod tests {
             (
                 Errno::HOSTUNREACH,
                 io::ErrorKind::HostUnreachable,
-                "host unreachable",
+                "no route to host",
             ),
             (
                 Errno::NETUNREACH,
                 io::ErrorKind::NetworkUnreachable,
-                "network unreachable",
+                "network is unreachable",
             ),
             (
                 Errno::TIMEDOUT,

@@ -56,22 +56,32 @@ impl Shared {
         }
     }
 
-    /// Whether waiting is over. Whoever asks has tried to receive or send before: a deadline never
-    /// beats bytes that have arrived.
-    pub(crate) fn is_expired(&self) -> bool {
+    /// Whether waiting is over; if not, the timer will fire in time. Whoever asks has tried to
+    /// receive or send before: a deadline never beats bytes that have arrived.
+    pub(crate) fn is_expired(self: &Rc<Self>) -> bool {
         let deadline = self.deadline.take();
         let earliest = deadline.as_ref().and_then(|deadline| deadline.earliest());
         self.deadline.set(deadline);
-        earliest.is_some_and(|earliest| earliest <= self.io_loop().now())
+        let Some(earliest) = earliest else {
+            return false;
+        };
+        let is_expired = earliest <= self.io_loop().now();
+        if !is_expired {
+            // It is not armed any more if the stream was idle for too long and then went on.
+            self.change_deadline(|_| {});
+        }
+        is_expired
     }
 
     /// The timer has fired.
     pub(crate) fn deadline_passed(self: Rc<Self>) {
-        if self.deadline_was_reached() {
+        if let Some(mut deadline) = self.deadline.take() {
+            deadline.timer = None;
+            self.deadline.set(Some(deadline));
+        }
+        if self.is_expired() {
             self.wake_receivers();
             self.wake_writers();
-        } else {
-            self.change_deadline(|_| {});
         }
     }
 
@@ -80,14 +90,6 @@ impl Shared {
         if let Some((timer, _)) = deadline.and_then(|deadline| deadline.timer) {
             self.io_loop().remove_timeout(timer);
         }
-    }
-
-    fn deadline_was_reached(&self) -> bool {
-        if let Some(mut deadline) = self.deadline.take() {
-            deadline.timer = None;
-            self.deadline.set(Some(deadline));
-        }
-        self.is_expired()
     }
 
     /// Changes the deadline, and has the timer fire in time.

@@ -37,6 +37,8 @@ struct Pipe {
     bytes: VecDeque<u8>,
     /// The writing end has said that no more will come.
     is_finished: bool,
+    /// The writing end went without saying so: the peer sees a reset.
+    is_broken: bool,
     /// The reading end is gone.
     is_abandoned: bool,
     reader: Option<Waker>,
@@ -51,15 +53,20 @@ impl AsyncRead for Memory {
     ) -> Poll<io::Result<usize>> {
         let mut pipe = self.incoming.borrow_mut();
         if pipe.bytes.is_empty() {
+            if pipe.is_broken {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+            }
             if pipe.is_finished {
                 return Poll::Ready(Ok(0));
             }
-            pipe.reader = Some(context.waker().clone());
+            let replaced = pipe.reader.replace(context.waker().clone());
+            // Wakers are foreign code: the borrow ends first.
+            drop(pipe);
+            drop(replaced);
             return Poll::Pending;
         }
         let result = io::Read::read(&mut pipe.bytes, buffer);
         let writer = pipe.writer.take();
-        // Wakers are foreign code: the borrow ends first.
         drop(pipe);
         writer.into_iter().for_each(Waker::wake);
         Poll::Ready(result)
@@ -78,7 +85,9 @@ impl AsyncWrite for Memory {
         }
         let room = CAPACITY - pipe.bytes.len();
         if room == 0 {
-            pipe.writer = Some(context.waker().clone());
+            let replaced = pipe.writer.replace(context.waker().clone());
+            drop(pipe);
+            drop(replaced);
             return Poll::Pending;
         }
         let count = room.min(buffer.len());
@@ -94,14 +103,14 @@ impl AsyncWrite for Memory {
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        finish(&self.outgoing);
+        end(&self.outgoing, |pipe| pipe.is_finished = true);
         Poll::Ready(Ok(()))
     }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        finish(&self.outgoing);
+        end(&self.outgoing, |pipe| pipe.is_broken = !pipe.is_finished);
         let writer = {
             let mut pipe = self.incoming.borrow_mut();
             pipe.is_abandoned = true;
@@ -112,10 +121,11 @@ impl Drop for Memory {
     }
 }
 
-fn finish(pipe: &RefCell<Pipe>) {
+/// Changes `pipe`, from which no more bytes will come, and tells who reads it.
+fn end(pipe: &RefCell<Pipe>, change: impl FnOnce(&mut Pipe)) {
     let reader = {
         let mut pipe = pipe.borrow_mut();
-        pipe.is_finished = true;
+        change(&mut pipe);
         pipe.reader.take()
     };
     reader.into_iter().for_each(Waker::wake);

@@ -9,7 +9,7 @@ use std::{fmt, io};
 use crate::error::{CloseReason, Error};
 use crate::frame;
 use crate::receive::ReceiveBuffer;
-use crate::shared::{COST_OF_CALL, Shared, Waiter};
+use crate::shared::{COST_OF_CALL, COST_OF_MESSAGE, Shared, Waiter};
 use crate::unread::Unread;
 
 /// The half of a stream that reads; [`IoStream::split`](crate::IoStream::split) gives it.
@@ -241,7 +241,11 @@ impl ReadHalf {
         if buffer.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        if self.shared.must_yield(COST_OF_CALL, context) {
+        let cost = match self.shared.unread_len() {
+            0 => COST_OF_CALL,
+            _ => COST_OF_MESSAGE,
+        };
+        if self.shared.must_yield(cost, context) {
             return Poll::Pending;
         }
         if let Some(mut unread) = self.shared.unread.take() {
@@ -287,8 +291,8 @@ impl ReadHalf {
             shown.consume(count);
             if shown.is_empty() {
                 self.shown = None;
-                self.shared.wake_watchers();
             }
+            self.shared.wake_watchers();
         }
     }
 

@@ -46,6 +46,10 @@ impl Shared {
         examined: &mut usize,
     ) -> Poll<Result<T, E>> {
         loop {
+            let limit = self.limits().read_buffer;
+            if *examined > limit {
+                return Poll::Ready(Err(Error::BufferFull { limit }.into()));
+            }
             if let Some(reason) = self.read_end.get() {
                 return Poll::Ready(Err(self.closed(reason).into()));
             }
@@ -67,10 +71,6 @@ impl Shared {
             };
             if let Some(result) = result {
                 return Poll::Ready(result);
-            }
-            let limit = self.limits().read_buffer;
-            if *examined > limit {
-                return Poll::Ready(Err(Error::BufferFull { limit }.into()));
             }
         }
     }

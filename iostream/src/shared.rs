@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) driving: Cell<bool>,
     /// The loop will tell us of the end of this turn.
     pub(crate) flush_is_due: Cell<bool>,
+    /// Nobody may write any more: what is queued will be sent, then the end.
+    pub(crate) is_finishing: Cell<bool>,
     /// The transport was told that no more bytes will be sent.
     pub(crate) half_closed: Cell<bool>,
     /// What was done without waiting, against the budget that keeps one stream from holding the
@@ -152,6 +154,7 @@ impl Shared {
             has_reader: Cell::new(true),
             driving: Cell::new(false),
             flush_is_due: Cell::new(false),
+            is_finishing: Cell::new(false),
             half_closed: Cell::new(false),
             spent: Cell::new(0),
             writers: Cell::new(1),
@@ -273,7 +276,8 @@ impl Shared {
         self.cancel_deadline();
     }
 
-    fn remember(&self, waiter: Waiter, waker: &Waker) {
+    /// Whom to wake for `waiter`.
+    pub(crate) fn remember(&self, waiter: Waiter, waker: &Waker) {
         if waiter == Waiter::Reader {
             let kept = self.reader.take().filter(|kept| kept.will_wake(waker));
             self.reader.set(Some(kept.unwrap_or_else(|| waker.clone())));
@@ -335,7 +339,7 @@ impl Source for Shared {
 impl Notify for Shared {
     fn notify(self: Rc<Self>, notice: Notice) {
         match notice {
-            Notice::EndOfTurn => self.flush_at_end_of_turn(),
+            Notice::EndOfTurn => self.flush_if_due(),
             Notice::Deadline => self.deadline_passed(),
             _ => {}
         }
@@ -381,3 +385,40 @@ const WRITE_BUFFER: usize = 1024 * 1024;
 
 /// How long a peer has to close its side after we have closed ours: nginx's `lingering_timeout`.
 const LINGER: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::IoStream;
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_stream_is_not_larger_than_it_was() {
+        // Every idle connection pays for it.
+        assert!(size_of::<Shared>() <= 128, "{}", size_of::<Shared>());
+        assert_eq!(size_of::<IoStream>(), 3 * size_of::<usize>());
+    }
+
+    #[test]
+    fn an_idle_stream_owns_no_buffer() {
+        ioloop::testing::run(async {
+            let (one, mut other) = std::os::unix::net::UnixStream::pair()
+                .map(|(one, other)| (IoStream::from_fd(one), IoStream::from_fd(other)))
+                .map(|(one, other)| (one.unwrap(), other.unwrap()))
+                .unwrap();
+            for _ in 0..3 {
+                one.queue(b"one\ntwo\n").unwrap();
+                other.read_until(b"\n", 10).await.unwrap();
+                other.read_until(b"\n", 10).await.unwrap();
+                one.write(&[0; 1_000_000]).await.unwrap();
+                other.read_bytes(1_000_000).await.unwrap();
+                one.flush().await.unwrap();
+            }
+            for stream in [&one, &other] {
+                assert!(stream.write.shared().unread.take().is_none());
+                assert!(stream.write.shared().outgoing.take().is_none());
+                assert!(stream.write.shared().deadline.take().is_none());
+            }
+        });
+    }
+}

@@ -189,9 +189,7 @@ impl IoStream {
     /// # });
     /// ```
     pub async fn shutdown(self) -> Result<(), Error> {
-        self.flush().await?;
-        poll_fn(|context| self.shared().poll_half_close(context)).await;
-        Ok(())
+        poll_fn(|context| self.shared().poll_finish(context)).await
     }
 
     /// Throws away what is unsent and closes at once. The peer sees a reset.
@@ -292,6 +290,7 @@ impl IoStream {
     pub fn set_max_write_buffer_size(&self, bytes: usize) {
         self.shared()
             .change_limits(|limits| limits.write_buffer = bytes);
+        self.shared().wake_writers();
     }
 
     /// How long, after everything was sent, the loop waits for the peer to close its side: 5 s
@@ -660,7 +659,7 @@ impl Aborter {
         }
     }
 
-    /// As [`IoStream::set_linger_timeout`].
+    /// As [`IoStream::set_linger_timeout`]; the time begins anew if the stream waits already.
     ///
     /// ```
     /// # ioloop::testing::run(async {
@@ -671,6 +670,8 @@ impl Aborter {
     pub fn set_linger_timeout(&self, timeout: Duration) {
         if let Some(shared) = self.shared.upgrade() {
             shared.change_limits(|limits| limits.linger = timeout);
+            // It may be lingering already.
+            shared.wake_watchers();
         }
     }
 

@@ -12,7 +12,9 @@ use std::{fmt, time::Duration};
 use futures_lite::{AsyncRead, AsyncWrite};
 use ioloop::Interest;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, sendmsg, shutdown, sockopt};
+use rustix::net::{
+    RecvFlags, SendFlags, Shutdown, connect_unspec, recv, send, sendmsg, shutdown, sockopt,
+};
 
 use crate::shared::{Shared, Waiter};
 
@@ -22,9 +24,17 @@ pub(crate) enum Transport {
     /// A pipe, a terminal, a tunnel: what is read and written by the calls for files, which cost
     /// a few percent more, and cannot be half-closed.
     File(OwnedFd),
-    /// Taken out while it is polled, since it may be code that uses this very stream; empty for
-    /// good when the stream was aborted. The outer box keeps the common case small.
-    Boxed(Box<Cell<Option<Box<dyn Duplex>>>>),
+    /// The box keeps the common case small.
+    Boxed(Box<Cell<Slot>>),
+}
+
+/// Where a boxed transport is.
+pub(crate) enum Slot {
+    Here(Box<dyn Duplex>),
+    /// Being polled: it may be code that uses this very stream.
+    Lent,
+    /// The stream was aborted.
+    Gone,
 }
 
 /// Any futures-io type that goes both ways.
@@ -34,7 +44,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
 
 impl Transport {
     pub(crate) fn boxed(transport: impl Duplex + 'static) -> Transport {
-        Transport::Boxed(Box::new(Cell::new(Some(Box::new(transport)))))
+        Transport::Boxed(Box::new(Cell::new(Slot::Here(Box::new(transport)))))
     }
 
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
@@ -55,14 +65,18 @@ impl Transport {
                 let _ = sockopt::set_socket_linger(fd, Some(Duration::ZERO));
             }
             Transport::File(_) => {}
-            Transport::Boxed(slot) => drop(slot.take()),
+            Transport::Boxed(slot) => drop(slot.replace(Slot::Gone)),
         }
     }
 
-    /// Ends both directions of a socket whose descriptor other handles keep open.
+    /// Resets a connection whose descriptor other handles keep open. To shut it down would look
+    /// like an orderly end to the peer, which would take half a message for the whole.
     pub(crate) fn cut(&self) {
         if let Transport::Socket(fd) = self {
-            let _ = shutdown(fd, Shutdown::Both);
+            if connect_unspec(fd).is_err() {
+                // Unix sockets know no reset, and other systems none before the close.
+                let _ = shutdown(fd, Shutdown::Both);
+            }
         }
     }
 }
@@ -134,7 +148,10 @@ impl Shared {
             let result = match (pieces, is_socket) {
                 ([piece], true) => send(fd, piece, SEND_FLAGS),
                 ([piece], false) => rustix::io::write(fd, piece),
-                (_, true) => sendmsg(fd, pieces, &mut Default::default(), SEND_FLAGS),
+                (_, true) => {
+                    let pieces = &pieces[..pieces.len().min(PIECES_MAX)];
+                    sendmsg(fd, pieces, &mut Default::default(), SEND_FLAGS)
+                }
                 (_, false) => rustix::io::writev(fd, pieces),
             };
             match result {
@@ -160,6 +177,7 @@ impl Shared {
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if let Transport::Boxed(slot) = &self.transport {
+            self.remember(Waiter::Sender, context.waker());
             let written = with_boxed(slot, |transport| {
                 transport.poll_write_vectored(context, pieces)
             });
@@ -189,7 +207,10 @@ impl Shared {
     pub(crate) fn poll_flush_transport(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.transport {
             Transport::Socket(_) | Transport::File(_) => Poll::Ready(Ok(())),
-            Transport::Boxed(slot) => with_boxed(slot, |transport| transport.poll_flush(context)),
+            Transport::Boxed(slot) => {
+                self.remember(Waiter::Sender, context.waker());
+                with_boxed(slot, |transport| transport.poll_flush(context))
+            }
         }
     }
 
@@ -207,6 +228,7 @@ impl Shared {
             // Closing the descriptor says it.
             Transport::File(_) => Poll::Ready(()),
             Transport::Boxed(slot) => {
+                self.remember(Waiter::Sender, context.waker());
                 let closed = with_boxed(slot, |transport| transport.poll_close(context));
                 closed.map(|_| ())
             }
@@ -217,16 +239,25 @@ impl Shared {
 
 /// Polls a boxed transport while it is out of its slot.
 fn with_boxed<R>(
-    slot: &Cell<Option<Box<dyn Duplex>>>,
+    slot: &Cell<Slot>,
     poll: impl FnOnce(Pin<&mut dyn Duplex>) -> Poll<io::Result<R>>,
 ) -> Poll<io::Result<R>> {
-    match slot.take() {
-        Some(mut transport) => {
+    let gone = || Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+    match slot.replace(Slot::Lent) {
+        Slot::Here(mut transport) => {
             let result = poll(Pin::new(&mut *transport));
-            slot.set(Some(transport));
-            result
+            match slot.replace(Slot::Here(transport)) {
+                Slot::Gone => {
+                    drop(slot.replace(Slot::Gone));
+                    gone()
+                }
+                _ => result,
+            }
         }
-        None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        other => {
+            slot.set(other);
+            gone()
+        }
     }
 }
 
@@ -252,3 +283,6 @@ fn combined(mut wakers: Vec<Waker>) -> Waker {
 const SEND_FLAGS: SendFlags = SendFlags::NOSIGNAL;
 #[cfg(target_vendor = "apple")]
 const SEND_FLAGS: SendFlags = SendFlags::empty();
+
+/// How many pieces one call takes (`UIO_MAXIOV`, `IOV_MAX`); more would be an error.
+const PIECES_MAX: usize = 1024;

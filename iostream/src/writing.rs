@@ -1,8 +1,9 @@
 //! Sending: at once what the transport takes, the rest by the loop.
 
 use std::io::{self, IoSlice};
+use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use crate::error::{CloseReason, Error};
 use crate::outgoing::Outgoing;
@@ -13,15 +14,17 @@ impl Shared {
     pub(crate) fn queue(self: &Rc<Self>, data: &[u8]) -> Result<(), Error> {
         self.check_writable()?;
         let limit = self.limits().write_buffer;
-        let mut outgoing = self.outgoing.take().unwrap_or_default();
-        let has_room = outgoing.len() + data.len() <= limit;
-        if has_room {
-            outgoing.append(data);
+        let has_room = || data.len() <= limit.saturating_sub(self.queued_len());
+        if !has_room() && self.flush_is_due.get() {
+            // Much was queued in this turn, and nothing of it was offered to the transport yet:
+            // that the peer is slow must not be said before it was tried.
+            self.flush_now();
+            self.check_writable()?;
         }
-        self.put_back(outgoing);
-        if !has_room {
+        if !has_room() {
             return Err(Error::BufferFull { limit });
         }
+        self.lend_queue().append(data);
         if !self.driving.get() && !self.flush_is_due.replace(true) {
             self.io_loop().notify_at_end_of_turn(self.clone());
         }
@@ -52,34 +55,30 @@ impl Shared {
         self: &Rc<Self>,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
-        if self.flush_is_due.get() {
-            self.flush_now();
-        }
-        if let Err(error) = self.check_writable() {
-            return Poll::Ready(Err(error));
-        }
-        if self.queued_len() == 0 && !self.driving.get() {
-            return Poll::Ready(Ok(()));
+        self.flush_if_due();
+        if self.write_end.get().is_some() || self.queued_len() == 0 && !self.driving.get() {
+            return Poll::Ready(self.check_finished());
         }
         self.poll_progress(context)
     }
 
-    /// Sends everything, then tells the peer that no more will come.
+    /// Sends everything, then tells the peer that no more will come. From the first call on
+    /// nobody can write any more.
     pub(crate) fn poll_finish(
         self: &Rc<Self>,
         context: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
-        if self.write_end.get() == Some(CloseReason::Local) {
-            return Poll::Ready(Ok(()));
+        self.flush_if_due();
+        if self.write_end.get().is_none() {
+            self.is_finishing.set(true);
+            if self.queued_len() > 0 || self.driving.get() || self.transport.fd().is_none() {
+                self.start_driver();
+                return self.poll_progress(context);
+            }
+            // A descriptor is told without waiting.
+            ready!(self.poll_send_end(context));
         }
-        match self.poll_flush(context) {
-            Poll::Ready(Ok(())) => {}
-            unfinished => return unfinished,
-        }
-        self.poll_half_close(context).map(|()| {
-            self.end_writing(CloseReason::Local);
-            Ok(())
-        })
+        Poll::Ready(self.check_finished())
     }
 
     pub(crate) fn queued_len(&self) -> usize {
@@ -89,8 +88,9 @@ impl Shared {
         length
     }
 
-    /// The loop is about to wait: what this turn has queued goes out in one piece.
-    pub(crate) fn flush_at_end_of_turn(self: &Rc<Self>) {
+    /// Sends what this turn has queued, in one piece: the loop is about to wait, or nobody is left
+    /// who could queue more. A driver would come too late if this turn is the program's last.
+    pub(crate) fn flush_if_due(self: &Rc<Self>) {
         if self.flush_is_due.get() {
             self.flush_now();
         }
@@ -102,53 +102,76 @@ impl Shared {
         if self.driving.get() {
             return;
         }
-        let Some(mut outgoing) = self.outgoing.take() else {
+        if self.queued_len() == 0 {
             return;
-        };
-        match self.try_send(&outgoing.pieces()) {
-            Ok(count) => outgoing.sent(count),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => {
-                self.put_back(outgoing);
-                self.send_failed(error);
-                return;
-            }
         }
-        let is_done = outgoing.is_empty();
-        self.put_back(outgoing);
-        if is_done {
-            self.wake_writers();
-        } else {
-            self.start_driver();
+        let mut queue = self.lend_queue();
+        let result = self.try_send(&queue.pieces());
+        if let Ok(count) = result {
+            queue.sent(count);
+        }
+        let is_done = queue.is_empty();
+        drop(queue);
+        match result {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                self.send_failed(error);
+            }
+            result => {
+                if !is_done {
+                    self.start_driver();
+                }
+                if result.is_ok() {
+                    self.wake_writers();
+                }
+            }
         }
     }
 
-    /// Sends once, for the driver. Ready with true when nothing is left.
-    pub(crate) fn poll_send_some(
-        self: &Rc<Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Result<bool, Error>> {
-        let mut outgoing = self.outgoing.take().unwrap_or_default();
-        if outgoing.is_empty() {
-            self.put_back(outgoing);
-            let flushed = self.poll_flush_transport(context);
-            return flushed.map(|result| match result {
-                Ok(()) => Ok(true),
-                Err(error) => Err(self.send_failed(error)),
-            });
+    /// Sends once, for the driver. Ready with true when there is nothing left to do.
+    pub(crate) fn poll_send_some(self: &Rc<Self>, context: &mut Context<'_>) -> Poll<bool> {
+        if self.is_released() {
+            // A peer that sends all it has before it reads would otherwise never come to reading.
+            let _ = self.poll_discard(context);
         }
-        let result = self.poll_send(context, &outgoing.pieces());
-        if let Poll::Ready(Ok(count)) = &result {
-            outgoing.sent(*count);
+        if self.write_end.get().is_some() {
+            return Poll::Ready(true);
         }
-        self.put_back(outgoing);
-        result.map(|result| match result {
+        if self.must_yield(COST_OF_CALL, context) {
+            return Poll::Pending;
+        }
+        if self.queued_len() == 0 {
+            return self.poll_send_end(context);
+        }
+        let mut queue = self.lend_queue();
+        let result = ready!(self.poll_send(context, &queue.pieces()));
+        if let Ok(count) = result {
+            queue.sent(count);
+        }
+        drop(queue);
+        Poll::Ready(match result {
+            Ok(0) => self.send_failed(io::ErrorKind::WriteZero.into()),
             Ok(_) => {
                 self.wake_writers();
-                Ok(false)
+                false
             }
-            Err(error) => Err(self.send_failed(error)),
+            Err(error) => self.send_failed(error),
         })
+    }
+
+    /// The queue is empty: what the transport buffers itself goes next, then the end.
+    fn poll_send_end(self: &Rc<Self>, context: &mut Context<'_>) -> Poll<bool> {
+        if let Err(error) = ready!(self.poll_flush_transport(context)) {
+            return Poll::Ready(self.send_failed(error));
+        }
+        if self.queued_len() > 0 {
+            // The transport has written to this very stream.
+            return Poll::Ready(false);
+        }
+        if self.writers.get() == 0 || self.is_finishing.get() {
+            ready!(self.poll_half_close(context));
+            self.end_writing(CloseReason::Local);
+        }
+        Poll::Ready(true)
     }
 
     /// No more bytes can be sent; those that wait are forgotten, and who waits is told.
@@ -156,26 +179,37 @@ impl Shared {
         if self.write_end.get().is_none() {
             self.write_end.set(Some(reason));
         }
-        if let Some(mut outgoing) = self.outgoing.take() {
-            outgoing.clear();
-            self.put_back(outgoing);
+        if self.queued_len() > 0 {
+            self.lend_queue().clear();
         }
         self.wake_writers();
+        self.wake_sender();
     }
 
     /// Wakes whoever waits for room, or for everything to be sent.
     pub(crate) fn wake_writers(&self) {
         if let Some(mut outgoing) = self.outgoing.take() {
             let waiting = outgoing.take_waiting();
-            self.put_back(outgoing);
+            self.outgoing
+                .set(Some(outgoing).filter(|outgoing| !outgoing.is_idle()));
             waiting.into_iter().for_each(Waker::wake);
         }
     }
 
     fn check_writable(&self) -> Result<(), Error> {
-        self.write_end
-            .get()
-            .map_or(Ok(()), |reason| Err(Error::Closed { reason, unread: 0 }))
+        let finishing = self.is_finishing.get().then_some(CloseReason::Local);
+        match self.write_end.get().or(finishing) {
+            Some(reason) => Err(Error::Closed { reason, unread: 0 }),
+            None => Ok(()),
+        }
+    }
+
+    /// That writing has ended is well if everything was sent before.
+    fn check_finished(&self) -> Result<(), Error> {
+        match self.write_end.get() {
+            Some(reason) if !self.half_closed.get() => Err(Error::Closed { reason, unread: 0 }),
+            _ => Ok(()),
+        }
     }
 
     fn send_or_queue(self: &Rc<Self>, parts: &[IoSlice<'_>]) -> Result<(), Error> {
@@ -184,31 +218,33 @@ impl Shared {
             match self.try_send(parts) {
                 Ok(count) => sent = count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(self.send_failed(error)),
+                Err(error) => return Err(self.broken(error)),
             }
             if sent == parts.iter().map(|part| part.len()).sum() {
                 return Ok(());
             }
         }
-        let mut outgoing = self.outgoing.take().unwrap_or_default();
-        append_rest(&mut outgoing, parts, sent);
-        self.put_back(outgoing);
+        append_rest(&mut self.lend_queue(), parts, sent);
         // What was queued before goes first, and all of it in one system call.
         self.flush_now();
         Ok(())
     }
 
-    fn poll_progress(&self, context: &Context<'_>) -> Poll<Result<(), Error>> {
+    fn poll_progress(self: &Rc<Self>, context: &Context<'_>) -> Poll<Result<(), Error>> {
         if self.is_expired() {
             return Poll::Ready(Err(Error::TimedOut));
         }
-        let mut outgoing = self.outgoing.take().unwrap_or_default();
-        outgoing.wait(context.waker());
-        self.put_back(outgoing);
+        self.lend_queue().wait(context.waker());
         Poll::Pending
     }
 
-    fn send_failed(&self, error: io::Error) -> Error {
+    /// Ends writing for the driver, which then has nothing left to do.
+    fn send_failed(&self, error: io::Error) -> bool {
+        self.broken(error);
+        true
+    }
+
+    fn broken(&self, error: io::Error) -> Error {
         let error = Error::from_system(error, 0);
         let reason = match error {
             Error::Closed { reason, .. } => reason,
@@ -219,14 +255,44 @@ impl Shared {
         error
     }
 
-    /// A stream without anything queued owns no queue.
-    fn put_back(&self, mut outgoing: Box<Outgoing>) {
-        if let Some(newer) = self.outgoing.take() {
-            // A boxed transport that was polled meanwhile has written to this very stream.
-            outgoing.absorb(*newer);
+    fn lend_queue(&self) -> LentQueue<'_> {
+        LentQueue {
+            shared: self,
+            outgoing: Some(self.outgoing.take().unwrap_or_default()),
         }
-        self.outgoing
-            .set(Some(outgoing).filter(|outgoing| !outgoing.is_idle()));
+    }
+}
+
+/// The queue while it is out of its cell, since a boxed transport may write to this very stream
+/// while it is polled. It goes back also if that panics.
+struct LentQueue<'a> {
+    shared: &'a Shared,
+    /// Some until it is dropped.
+    outgoing: Option<Box<Outgoing>>,
+}
+
+impl Deref for LentQueue<'_> {
+    type Target = Outgoing;
+
+    fn deref(&self) -> &Outgoing {
+        self.outgoing.as_ref().expect("it goes back only in drop")
+    }
+}
+
+impl DerefMut for LentQueue<'_> {
+    fn deref_mut(&mut self) -> &mut Outgoing {
+        self.outgoing.as_mut().expect("it goes back only in drop")
+    }
+}
+
+impl Drop for LentQueue<'_> {
+    fn drop(&mut self) {
+        if let Some(newer) = self.shared.outgoing.take() {
+            self.absorb(*newer);
+        }
+        // A stream without anything queued owns no queue.
+        let outgoing = self.outgoing.take().filter(|outgoing| !outgoing.is_idle());
+        self.shared.outgoing.set(outgoing);
     }
 }
 

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use ioloop::{Event, HandlerId, Interest, IoLoop, Notice, Notify, Source, TimerId};
@@ -19,6 +19,9 @@ use crate::bind::Listener;
 /// At most 128 connections are accepted per turn of the loop. When the process is out of
 /// descriptors, accepting pauses and is tried again ten times a second, with one log line; what
 /// is established goes on undisturbed.
+///
+/// The accepting also ends, and the listening socket is closed, when the callback panics and when
+/// the loop is closed.
 ///
 /// # Errors
 /// What the system says when it refuses to watch the socket.
@@ -44,6 +47,7 @@ pub fn add_accept_handler(
     listener: Listener,
     callback: impl FnMut(OwnedFd, Address) + 'static,
 ) -> io::Result<AcceptHandle> {
+    let address = listener.address().clone();
     let acceptor = Rc::new(Acceptor {
         listener,
         callback: RefCell::new(Some(Box::new(callback))),
@@ -51,20 +55,26 @@ pub fn add_accept_handler(
         id: Cell::new(None),
         is_held: Cell::new(false),
         retry: Cell::new(None),
-        is_exhausted: Cell::new(false),
+        is_troubled: Cell::new(false),
     });
     let id = acceptor
         .io_loop
         .add_source(acceptor.clone(), Interest::READ)?;
     acceptor.id.set(Some(id));
-    Ok(AcceptHandle { acceptor })
+    Ok(AcceptHandle {
+        acceptor: Rc::downgrade(&acceptor),
+        address,
+    })
 }
 
 /// Ends the accepting, and closes the listening socket, when it is dropped; see
 /// [`add_accept_handler`].
 #[must_use = "dropping the handle ends the accepting"]
 pub struct AcceptHandle {
-    acceptor: Rc<Acceptor>,
+    /// The loop owns it. A handle that did would be owned by itself, through a callback that holds
+    /// it as a server's does, and the socket would stay open when the loop is closed.
+    acceptor: Weak<Acceptor>,
+    address: Address,
 }
 
 impl AcceptHandle {
@@ -80,7 +90,7 @@ impl AcceptHandle {
     /// # }
     /// ```
     pub fn address(&self) -> &Address {
-        self.acceptor.listener.address()
+        &self.address
     }
 
     /// Stops accepting for now; those who connect wait in the kernel's queue.
@@ -96,8 +106,7 @@ impl AcceptHandle {
     /// # }
     /// ```
     pub fn pause(&self) {
-        self.acceptor.is_held.set(true);
-        self.acceptor.update();
+        self.hold(true);
     }
 
     /// Accepts again after [`pause`](AcceptHandle::pause).
@@ -112,18 +121,21 @@ impl AcceptHandle {
     /// # }
     /// ```
     pub fn resume(&self) {
-        self.acceptor.is_held.set(false);
-        self.acceptor.update();
+        self.hold(false);
+    }
+
+    pub(crate) fn hold(&self, is_held: bool) {
+        if let Some(acceptor) = self.acceptor.upgrade() {
+            acceptor.is_held.set(is_held);
+            acceptor.update();
+        }
     }
 }
 
 impl Drop for AcceptHandle {
     fn drop(&mut self) {
-        if let Some(id) = self.acceptor.id.take() {
-            self.acceptor.io_loop.remove_handler(id);
-        }
-        if let Some(timer) = self.acceptor.retry.take() {
-            self.acceptor.io_loop.remove_timeout(timer);
+        if let Some(acceptor) = self.acceptor.upgrade() {
+            acceptor.end();
         }
     }
 }
@@ -148,10 +160,10 @@ struct Acceptor {
     id: Cell<Option<HandlerId>>,
     /// Paused by the handle's owner.
     is_held: Cell<bool>,
-    /// Paused for want of descriptors, until this timer.
+    /// Paused because nothing can be accepted, until this timer.
     retry: Cell<Option<TimerId>>,
-    /// The want was logged, and not every connection that waits could be accepted since.
-    is_exhausted: Cell<bool>,
+    /// That was logged, and not every connection that waits could be accepted since.
+    is_troubled: Cell<bool>,
 }
 
 impl Acceptor {
@@ -183,20 +195,22 @@ impl Acceptor {
             match accept(&self.listener) {
                 Ok((connection, peer)) => callback(connection, peer),
                 Err(Errno::AGAIN) => {
-                    self.is_exhausted.set(false);
+                    self.is_troubled.set(false);
                     return;
                 }
-                Err(error) if is_exhaustion(error) => return self.wait_for_descriptors(error),
-                // The peer has left before it was accepted, or its network reports something:
-                // this connection's trouble, not the listener's.
-                Err(error) => tracing::debug!(error = %io::Error::from(error), "not accepted"),
+                // The peer has left before it was accepted, or its network reports something.
+                Err(error) if concerns_one_connection(error) => {
+                    tracing::debug!(error = %io::Error::from(error), "not accepted");
+                }
+                Err(error) => return self.wait_for_better(error),
             }
         }
     }
 
-    /// Level-triggered readiness would call us again at once: pause instead of spinning.
-    fn wait_for_descriptors(self: &Rc<Self>, error: Errno) {
-        if !self.is_exhausted.replace(true) {
+    /// Out of descriptors, in most cases. Level-triggered readiness would call us again at once:
+    /// pause instead of spinning.
+    fn wait_for_better(self: &Rc<Self>, error: Errno) {
+        if !self.is_troubled.replace(true) {
             let (address, error) = (self.listener.address(), io::Error::from(error));
             tracing::warn!(%address, %error, "cannot accept connections; trying again until it works");
         }
@@ -204,6 +218,15 @@ impl Acceptor {
         self.retry
             .set(Some(self.io_loop.notify_at(retry_at, self.clone())));
         self.update();
+    }
+
+    fn end(&self) {
+        if let Some(id) = self.id.take() {
+            self.io_loop.remove_handler(id);
+        }
+        if let Some(timer) = self.retry.take() {
+            self.io_loop.remove_timeout(timer);
+        }
     }
 }
 
@@ -252,11 +275,21 @@ fn accept(listener: &Listener) -> rustix::io::Result<(OwnedFd, Address)> {
     Ok((connection, peer))
 }
 
-/// Whether the process or the system has run out of something, so that every accept would fail.
-fn is_exhaustion(error: Errno) -> bool {
+/// Whether the next connection may be accepted although this one was not: it has left the queue.
+/// After any other error the next attempt would meet the same, also after those that nobody has
+/// thought of.
+fn concerns_one_connection(error: Errno) -> bool {
     matches!(
         error,
-        Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM
+        Errno::CONNABORTED
+            | Errno::HOSTDOWN
+            | Errno::HOSTUNREACH
+            | Errno::INTR
+            | Errno::NETDOWN
+            | Errno::NETUNREACH
+            | Errno::NOPROTOOPT
+            | Errno::PROTO
+            | Errno::TIMEDOUT
     )
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use iostream::Address;
 use rustix::io::Errno;
@@ -62,8 +62,13 @@ impl TryFrom<OwnedFd> for Listener {
     type Error = io::Error;
 
     /// Takes over a listening socket, for example one that a supervisor has opened, and makes it
-    /// non-blocking.
+    /// non-blocking. `InvalidInput` if it does not listen: accepting from it would never work.
     fn try_from(fd: OwnedFd) -> io::Result<Listener> {
+        #[cfg(not(target_vendor = "apple"))]
+        if !rustix::net::sockopt::socket_acceptconn(&fd)? {
+            let message = format!("descriptor {} is no listening socket", fd.as_raw_fd());
+            return Err(io::Error::new(ErrorKind::InvalidInput, message));
+        }
         let socket = SockRef::from(&fd);
         socket.set_nonblocking(true)?;
         let address = Address::from(&socket.local_addr()?);

@@ -1,5 +1,6 @@
 //! What a handler knows of its connection beside the stream.
 
+use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -38,7 +39,10 @@ pub struct Connection {
 /// What there is once per connection: the handler's handle and the stream's observer in one.
 pub(crate) struct Record {
     connections: Rc<Connections>,
+    /// May be another connection's when the handler has ended and the stream is closed.
     key: usize,
+    /// The stream was closed: nothing is asked of the table any more.
+    is_closed: Cell<bool>,
     peer: Address,
 }
 
@@ -59,6 +63,7 @@ impl Connection {
             record: Rc::new(Record {
                 connections,
                 key,
+                is_closed: Cell::new(false),
                 peer,
             }),
         }
@@ -102,6 +107,9 @@ impl Connection {
     /// # let _server = tcpserver::TcpServer::new(name);
     /// ```
     pub fn local_address(&self) -> io::Result<Address> {
+        if self.record.is_closed.get() {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
         self.record.connections.local_address(self.record.key)
     }
 
@@ -147,7 +155,7 @@ impl Connection {
     /// Waits for `future`, but not longer than until the server drains: then none.
     ///
     /// Around the read that waits for the next message, this is all that a protocol needs to end
-    /// well: a message that has begun to arrive is still waited for only if it is complete.
+    /// well: what has arrived whole is still handled, what has not is not waited for.
     ///
     /// # Cancel safety
     /// That of `future`: the reads of a stream lose nothing.
@@ -186,6 +194,7 @@ impl fmt::Debug for Connection {
 
 impl OnClose for Record {
     fn closed(&self) {
+        self.is_closed.set(true);
         self.connections.stream_closed(self.key);
     }
 }
@@ -210,6 +219,6 @@ impl<F: Future> Future for UnlessDraining<'_, F> {
         if let Poll::Ready(output) = this.future.poll(context) {
             return Poll::Ready(Some(output));
         }
-        Pin::new(this.draining).poll(context).map(|()| None)
+        this.draining.poll_and_give_way(context).map(|()| None)
     }
 }

@@ -17,7 +17,7 @@ use crate::drain::Drain;
 pub(crate) struct Connections {
     entries: RefCell<Slab<Entry>>,
     pub(crate) drain: Drain,
-    /// Connections that have ended by themselves.
+    /// Connections that have ended by themselves, not cut.
     ended: Cell<u64>,
     /// Told when the last connection has ended, or when there is room again.
     on_change: RefCell<Option<Rc<dyn Fn()>>>,
@@ -30,6 +30,7 @@ struct Entry {
     /// None while there is no stream: before the handler's task has begun, and after it is closed.
     stream: Option<Aborter>,
     has_handler: bool,
+    is_cut: bool,
 }
 
 impl Connections {
@@ -39,12 +40,16 @@ impl Connections {
             task: None,
             stream: None,
             has_handler: true,
+            is_cut: false,
         };
         self.entries.borrow_mut().insert(entry)
     }
 
     /// The connection's stream was made.
     pub(crate) fn stream_opened(&self, key: usize, stream: Aborter) {
+        if self.drain.has_begun() {
+            stream.set_linger_timeout(LINGER_WHILE_DRAINING);
+        }
         self.update(key, |entry| entry.stream = Some(stream));
     }
 
@@ -86,7 +91,15 @@ impl Connections {
 
     /// The handler has returned, failed or panicked.
     pub(crate) fn handler_ended(&self, key: usize) {
-        self.update(key, |entry| entry.has_handler = false);
+        let mut task = None;
+        self.update(key, |entry| {
+            entry.has_handler = false;
+            task = entry.task.take();
+        });
+        // Its memory goes now, though the stream may be sent for long.
+        if let Some(task) = task {
+            task.detach();
+        }
     }
 
     /// Tells every handler to come to an end, and has streams that are done close soon.
@@ -108,7 +121,16 @@ impl Connections {
         if self.entries.borrow().is_empty() {
             return Poll::Ready(());
         }
-        self.waiting.borrow_mut().push(context.waker().clone());
+        let waker = context.waker();
+        let is_known = self
+            .waiting
+            .borrow()
+            .iter()
+            .any(|known| known.will_wake(waker));
+        if !is_known {
+            let waker = waker.clone();
+            self.waiting.borrow_mut().push(waker);
+        }
         Poll::Pending
     }
 
@@ -117,9 +139,12 @@ impl Connections {
     pub(crate) fn cut(&self) -> usize {
         let cut: Vec<_> = {
             let mut entries = self.entries.borrow_mut();
-            entries
-                .iter_mut()
-                .map(|(_, entry)| (entry.task.take(), entry.stream.clone()))
+            let uncut = entries.iter_mut().filter(|(_, entry)| !entry.is_cut);
+            uncut
+                .map(|(_, entry)| {
+                    entry.is_cut = true;
+                    (entry.task.take(), entry.stream.clone())
+                })
                 .collect()
         };
         let count = cut.len();
@@ -145,9 +170,8 @@ impl Connections {
             is_gone.then(|| entries.remove(key))
         };
         if let Some(entry) = gone {
-            self.ended.set(self.ended.get() + 1);
-            if let Some(task) = entry.task {
-                task.detach();
+            if !entry.is_cut {
+                self.ended.set(self.ended.get() + 1);
             }
             self.changed();
         }

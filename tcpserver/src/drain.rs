@@ -1,9 +1,10 @@
 //! The word that a server is stopping, and those who wait for it.
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
+use std::num::NonZero;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::{fmt, mem};
 
 use slab::Slab;
 
@@ -30,13 +31,45 @@ impl Drain {
 #[must_use = "futures do nothing unless awaited"]
 pub struct Draining<'a> {
     drain: &'a Drain,
-    /// Our place in the list, which `begin` empties.
-    key: Option<usize>,
+    /// Our place in the list, which `begin` empties. Small, because idle connections hold it.
+    place: Option<Place>,
+    has_given_way: bool,
+}
+
+/// An index plus one, so that having none takes no room.
+#[derive(Clone, Copy)]
+struct Place(NonZero<u32>);
+
+impl Place {
+    fn new(index: usize) -> Place {
+        let number = u32::try_from(index + 1).ok().and_then(NonZero::new);
+        Place(number.expect("a process has fewer connections than 2^32 - 1"))
+    }
+
+    fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
 }
 
 impl<'a> Draining<'a> {
     pub(crate) fn new(drain: &'a Drain) -> Draining<'a> {
-        Draining { drain, key: None }
+        Draining {
+            drain,
+            place: None,
+            has_given_way: false,
+        }
+    }
+
+    /// As `poll`, but a turn later. What has arrived may still be in the kernel, and a stream that
+    /// has just handed out a lot gives way in the middle of it: both come to light in a turn.
+    pub(crate) fn poll_and_give_way(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let polled = Pin::new(&mut *self).poll(context);
+        if polled.is_ready() && !self.has_given_way {
+            self.has_given_way = true;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        polled
     }
 }
 
@@ -45,20 +78,17 @@ impl Future for Draining<'_> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         if self.drain.has_begun() {
-            self.key = None;
             return Poll::Ready(());
         }
+        let waker = context.waker();
         let mut waiting = self.drain.waiting.borrow_mut();
-        let replaced = match self.key {
-            Some(key) if waiting[key].will_wake(context.waker()) => None,
-            Some(key) => Some(std::mem::replace(
-                &mut waiting[key],
-                context.waker().clone(),
-            )),
+        let replaced = match self.place {
+            Some(place) if waiting[place.index()].will_wake(waker) => None,
+            Some(place) => Some(mem::replace(&mut waiting[place.index()], waker.clone())),
             None => {
-                let key = waiting.insert(context.waker().clone());
+                let place = Place::new(waiting.insert(waker.clone()));
                 drop(waiting);
-                self.key = Some(key);
+                self.place = Some(place);
                 return Poll::Pending;
             }
         };
@@ -71,8 +101,9 @@ impl Future for Draining<'_> {
 
 impl Drop for Draining<'_> {
     fn drop(&mut self) {
-        if let Some(key) = self.key.filter(|_| !self.drain.has_begun()) {
-            let waker = self.drain.waiting.borrow_mut().remove(key);
+        // Once it has begun, the list is empty.
+        if let Some(place) = self.place.filter(|_| !self.drain.has_begun()) {
+            let waker = self.drain.waiting.borrow_mut().remove(place.index());
             drop(waker);
         }
     }

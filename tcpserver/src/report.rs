@@ -19,16 +19,21 @@ pub(crate) fn report(result: Result<(), BoxError>, connection: &Connection) {
 /// Whether the peer has just left: said by a stream itself, or through `std::io` by a protocol
 /// that runs over it.
 fn is_departure(error: &(dyn Error + 'static)) -> bool {
+    use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+
     if let Some(error) = error.downcast_ref::<iostream::Error>() {
         return error.is_departure();
     }
-    error.downcast_ref::<io::Error>().is_some_and(|error| {
-        use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-        matches!(
-            error.kind(),
-            BrokenPipe | ConnectionAborted | ConnectionReset
-        )
-    })
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| match error.get_ref() {
+            // A stream's error that was made one of `std::io` keeps its own words.
+            Some(inner) if inner.is::<iostream::Error>() => is_departure(inner),
+            _ => matches!(
+                error.kind(),
+                BrokenPipe | ConnectionAborted | ConnectionReset
+            ),
+        })
 }
 
 #[cfg(test)]
@@ -43,6 +48,12 @@ mod tests {
         assert!(is_departure(&*closed(CloseReason::EndOfStream, 0)));
         assert!(is_departure(&*closed(CloseReason::Reset, 7)));
         assert!(!is_departure(&*closed(CloseReason::EndOfStream, 7)));
+        let through_std = |unread| {
+            let reason = CloseReason::EndOfStream;
+            io::Error::from(Error::Closed { reason, unread })
+        };
+        assert!(is_departure(&through_std(0)));
+        assert!(!is_departure(&through_std(7)));
         assert!(is_departure(&io::Error::from(ErrorKind::BrokenPipe)));
         assert!(!is_departure(&io::Error::from(ErrorKind::InvalidData)));
         assert!(!is_departure(&*BoxError::from("my own")));

@@ -73,7 +73,10 @@ impl<H: StreamHandler> TcpServer<H> {
             Some(drained) => {
                 tracing::info!(finished = drained.finished, cut = drained.cut, "drained");
             }
-            None => tracing::info!(cut = self.cut(), "ended by the second signal"),
+            None => {
+                let cut = self.cut();
+                tracing::info!(cut, "ended by the second signal");
+            }
         }
         Ok(())
     }

@@ -115,6 +115,7 @@ impl<H: StreamHandler> TcpServer<H> {
     /// ```
     pub fn max_connections(self, connections: usize) -> TcpServer<H> {
         self.server.settings.max_connections.set(connections);
+        self.server.hold_if_full();
         self
     }
 
@@ -127,6 +128,7 @@ impl<H: StreamHandler> TcpServer<H> {
     /// ```
     pub fn when_full(self, policy: WhenFull) -> TcpServer<H> {
         self.server.settings.when_full.set(policy);
+        self.server.hold_if_full();
         self
     }
 
@@ -201,14 +203,13 @@ impl<H: StreamHandler> TcpServer<H> {
         let changed = Rc::downgrade(server);
         server.connections.set_on_change(Rc::new(move || {
             if let Some(server) = changed.upgrade() {
-                server.accept_again();
+                server.hold_if_full();
             }
         }));
-        let mut addresses = Vec::new();
+        let mut handles = Vec::new();
         for listener in listeners {
             // What is accepted inherits it, which saves a system call per connection.
             let _ = SockRef::from(&listener).set_tcp_nodelay(true);
-            addresses.push(listener.address().clone());
             let this = TcpServer {
                 server: Rc::clone(server),
             };
@@ -218,8 +219,12 @@ impl<H: StreamHandler> TcpServer<H> {
                     this.begin(peer, || IoStream::from_socket(connection));
                 }
             })?;
-            server.accepting.borrow_mut().push(handle);
+            handles.push(handle);
         }
+        let addresses = handles.iter().map(|handle| handle.address().clone());
+        let addresses = addresses.collect();
+        server.accepting.borrow_mut().extend(handles);
+        server.hold_if_full();
         Ok(addresses)
     }
 
@@ -391,7 +396,7 @@ impl<H: StreamHandler> TcpServer<H> {
             report(result, &running.0);
         });
         connections.set_task(key, task);
-        self.server.pause_if_full();
+        self.server.hold_if_full();
     }
 }
 
@@ -418,21 +423,13 @@ impl<H> Server<H> {
         refuses
     }
 
-    fn pause_if_full(&self) {
-        if self.is_at_limit() && self.settings.when_full.get() == WhenFull::Wait {
-            self.is_full.set(true);
-            self.accepting.borrow().iter().for_each(AcceptHandle::pause);
-        }
-    }
-
-    /// A connection has ended.
-    fn accept_again(&self) {
-        if self.is_full.get() && !self.is_at_limit() {
-            self.is_full.set(false);
-            self.accepting
-                .borrow()
-                .iter()
-                .for_each(AcceptHandle::resume);
+    /// Something has changed that decides whether accepting is paused: the number of connections,
+    /// the settings, or the sockets.
+    fn hold_if_full(&self) {
+        let is_full = self.is_at_limit() && self.settings.when_full.get() == WhenFull::Wait;
+        if self.is_full.replace(is_full) || is_full {
+            let accepting = self.accepting.borrow();
+            accepting.iter().for_each(|handle| handle.hold(is_full));
         }
     }
 }

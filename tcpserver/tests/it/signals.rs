@@ -1,0 +1,134 @@
+//! `run` and `serve`: a server as a whole program, to the signal that ends it.
+
+use std::time::Duration;
+
+use ioloop::IoLoop;
+use rustix::process::{Signal, getpid, kill_process};
+use tcpserver::{Connection, IoStream, TcpServer};
+
+use crate::reports::{capture_reports, remarks, reports};
+use crate::support::{
+    answers, connect, deaf, echo, flag, in_a_process_of_its_own, listen, polite, spawn, until,
+};
+
+fn send(signal: Signal) {
+    kill_process(getpid(), signal).unwrap();
+}
+
+/// Runs `code` when the server has begun to wait for signals: after the first turn.
+fn while_serving(code: impl Future<Output = ()> + 'static) {
+    IoLoop::current().add_callback(move || {
+        IoLoop::current().add_callback(move || spawn(code).detach());
+    });
+}
+
+#[test]
+fn a_signal_does_not_end_a_server_before_its_handlers() {
+    in_a_process_of_its_own(
+        "signals::a_signal_does_not_end_a_server_before_its_handlers",
+        || {
+            for signal in [Signal::TERM, Signal::INT] {
+                let server = TcpServer::new(polite);
+                let address = listen(&server);
+                let (done, is_done) = flag();
+                let watched = server.clone();
+                while_serving(async move {
+                    let mut client = connect(address);
+                    assert!(answers(&mut client).await);
+                    client.queue(b"the last\n").unwrap();
+                    client.flush().await.unwrap();
+                    send(signal);
+                    assert_eq!(client.read_until_close(100).await.unwrap(), b"the last\n");
+                    assert!(std::net::TcpStream::connect(address).is_err());
+                    drop(client);
+                    is_done.set(true);
+                });
+                server.serve().unwrap();
+                assert!(done.get());
+                assert_eq!(watched.connections(), 0);
+            }
+        },
+    );
+}
+
+#[test]
+fn the_grace_after_a_signal_is_the_one_that_was_set() {
+    in_a_process_of_its_own(
+        "signals::the_grace_after_a_signal_is_the_one_that_was_set",
+        || {
+            capture_reports();
+            let io_loop = ioloop::testing::virtual_loop();
+            for (server, seconds) in [
+                (TcpServer::new(deaf), 8),
+                (
+                    TcpServer::new(deaf).shutdown_grace(Duration::from_secs(60)),
+                    60,
+                ),
+            ] {
+                let _client = server.connect_in_memory();
+                while_serving(async { send(Signal::TERM) });
+                let before = io_loop.now();
+                server.serve().unwrap();
+                assert_eq!(io_loop.now() - before, Duration::from_secs(seconds));
+                let said = remarks();
+                assert!(
+                    said.iter().any(|one| one.contains("finished=0 cut=1")),
+                    "{said:#?}"
+                );
+            }
+            assert!(reports().is_empty());
+        },
+    );
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_the_grace() {
+    in_a_process_of_its_own(
+        "signals::a_second_signal_does_not_wait_for_the_grace",
+        || {
+            let server = TcpServer::new(async |_stream: IoStream, connection: Connection| {
+                connection.draining().await;
+                send(Signal::INT);
+                std::future::pending().await
+            })
+            .shutdown_grace(Duration::from_secs(1_000_000));
+            let mut client = connect(listen(&server));
+            let accepted = server.clone();
+            IoLoop::current().run_until(until(move || accepted.connections() == 1));
+            while_serving(async { send(Signal::TERM) });
+            server.serve().unwrap();
+            assert!(IoLoop::current().run_until(client.read_some(1)).is_err());
+            assert_eq!(server.connections(), 0);
+        },
+    );
+}
+
+#[test]
+fn a_server_that_cannot_listen_does_not_run() {
+    in_a_process_of_its_own("signals::a_server_that_cannot_listen_does_not_run", || {
+        let server = TcpServer::new(echo);
+        let taken = listen(&TcpServer::new(echo));
+        let error = server.run(taken).unwrap_err();
+        let wanted = format!("cannot listen on {taken}: address already in use");
+        assert_eq!(error.to_string(), wanted);
+    });
+}
+
+#[test]
+fn run_serves_what_it_was_told_to() {
+    in_a_process_of_its_own("signals::run_serves_what_it_was_told_to", || {
+        let free = TcpServer::new(echo);
+        let address = listen(&free);
+        free.stop();
+        let (done, is_done) = flag();
+        while_serving(async move {
+            let mut client = connect(address);
+            assert!(answers(&mut client).await);
+            drop(client);
+            is_done.set(true);
+            send(Signal::INT);
+        });
+        TcpServer::new(echo).run(address).unwrap();
+        assert!(done.get());
+    });
+}
