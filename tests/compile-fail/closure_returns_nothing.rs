@@ -1,5 +1,5 @@
-//~ cannot handle streams
-//~ a handler is an `async fn(IoStream, Connection) -> Result<(), BoxError>`, an async closure
+//~ a stream handler cannot return `()`
+//~ a handler is an `async fn(IoStream, Connection) -> Result<(), BoxError>`
 
 use tcpserver::{BoxError, Connection, IoStream, TcpServer};
 

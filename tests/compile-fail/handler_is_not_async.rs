@@ -1,5 +1,5 @@
-//~ cannot handle streams
-//~ a handler is an `async fn(IoStream, Connection) -> Result<(), BoxError>`
+//~ is not a future
+//~ to implement `StreamHandler`
 
 use tcpserver::{BoxError, Connection, IoStream, TcpServer};
 

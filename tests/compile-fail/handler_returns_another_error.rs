@@ -1,4 +1,4 @@
-//~ cannot handle streams
+//~ a stream handler cannot return `Result<(), iostream::Error>`
 //~ a handler is an `async fn(IoStream, Connection) -> Result<(), BoxError>`
 
 use tcpserver::{BoxError, Connection, IoStream, TcpServer};

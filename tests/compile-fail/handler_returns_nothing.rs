@@ -1,5 +1,5 @@
-//~ cannot handle streams
-//~ a handler is an `async fn(IoStream, Connection) -> Result<(), BoxError>`
+//~ a stream handler cannot return `()`
+//~ it ends with `Ok(())`
 
 use tcpserver::{BoxError, Connection, IoStream, TcpServer};
 
