@@ -37,6 +37,10 @@ pub type Parsed<T> = Result<Option<(T, usize)>, Error>;
 pub fn until(delimiter: &[u8], max: usize) -> impl FnMut(&[u8]) -> Parsed<Vec<u8>> {
     let mut searched = 0;
     move |bytes| {
+        if bytes.is_empty() && !delimiter.is_empty() && max > 0 {
+            // Every read begins with this question.
+            return Ok(None);
+        }
         let end = find(bytes, delimiter, &mut searched);
         match end {
             Some(end) if end <= max => Ok(Some((bytes[..end].to_vec(), end))),

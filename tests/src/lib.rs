@@ -135,6 +135,14 @@ impl Ending {
         assert!(self.status.success(), "{}\n{}", self.status, self.log);
         self.log
     }
+
+    /// What it has warned of, except of a busy machine that took the processor away.
+    pub fn complaints(&self) -> Vec<&str> {
+        let is_complaint = |line: &&str| line.contains("WARN") || line.contains("ERROR");
+        let is_ours = |line: &&str| !line.contains("held the loop");
+        let lines = self.log.lines();
+        lines.filter(is_complaint).filter(is_ours).collect()
+    }
 }
 
 /// A blocking client. No read or write waits for ever.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use iostream::{CloseReason, IoStream};
+use iostream::{CloseReason, Error, IoStream, frame};
 
 use crate::support::{Closes, File, on_loop, on_virtual_loop, spawn, timed, turns};
 use crate::transports::{from_fd, narrow_tcp, tcp, tcp_sockets};
@@ -113,7 +113,7 @@ fn what_was_unsent_does_not_reach_the_peer() {
         };
         assert!(received < 8 * 1024 * 1024);
         let reason = CloseReason::Reset;
-        assert!(matches!(end, iostream::Error::Closed { reason: why, .. } if why == reason));
+        assert!(matches!(end, Error::Closed { reason: why, .. } if why == reason));
     });
 }
 
@@ -129,7 +129,7 @@ fn bytes_that_came_before_a_reset_are_not_lost_with_it() {
         let cut = other.read_until(b"\n", 100).await.unwrap_err();
         let expected = (CloseReason::Reset, 4);
         assert!(
-            matches!(cut, iostream::Error::Closed { reason, unread } if (reason, unread) == expected),
+            matches!(cut, Error::Closed { reason, unread } if (reason, unread) == expected),
             "{cut:?}"
         );
         assert_eq!(other.read_bytes(4).await.unwrap(), b"half");
@@ -161,5 +161,31 @@ fn everything_is_refused_after_an_abort_and_nothing_waits() {
         assert!(writer.write(b"x").await.is_err());
         assert!(writer.flush().await.is_err());
         assert!(other.read_bytes(1).await.is_err());
+    });
+}
+
+#[test]
+fn a_parser_may_use_its_own_stream() {
+    on_loop(async {
+        let (one, mut other) = tcp();
+        let (mut reader, writer) = one.split();
+        other.write(b"onetworest").await.unwrap();
+        let answered = reader.read_with(|bytes| {
+            let message = frame::exactly(3)(bytes)?;
+            if message.is_some() {
+                writer.queue(b"read")?;
+            }
+            Ok::<_, Error>(message)
+        });
+        assert_eq!(answered.await.unwrap(), b"one");
+        assert_eq!(other.read_bytes(4).await.unwrap(), b"read");
+        let aborted = reader.read_with(|bytes| {
+            writer.abort();
+            frame::exactly(3)(bytes)
+        });
+        assert_eq!(aborted.await.unwrap(), b"two");
+        // What was here already can still be read, and then it is over.
+        assert_eq!(reader.read_bytes(4).await.unwrap(), b"rest");
+        assert!(reader.read_bytes(1).await.is_err());
     });
 }

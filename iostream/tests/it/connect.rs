@@ -1,7 +1,7 @@
 //! Opening connections, and everything that can keep one from opening; all on this machine.
 
 use std::io::{self, ErrorKind};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use futures_lite::future::or;
@@ -14,7 +14,7 @@ use crate::support::{on_loop, on_virtual_loop, timed, turns};
 /// A listener whose queue is full: whoever connects hears nothing, as behind a firewall.
 struct BlackHole {
     listener: Socket,
-    _waiting: Vec<TcpStream>,
+    _waiting: TcpStream,
 }
 
 impl BlackHole {
@@ -23,11 +23,11 @@ impl BlackHole {
         listener
             .bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())
             .unwrap();
+        // The kernel takes one more than it is told.
         listener.listen(0).unwrap();
         let address = listener.local_addr().unwrap().as_socket().unwrap();
-        let waiting = (0..1).map(|_| TcpStream::connect(address).unwrap());
         BlackHole {
-            _waiting: waiting.collect(),
+            _waiting: TcpStream::connect(address).unwrap(),
             listener,
         }
     }
@@ -38,7 +38,7 @@ impl BlackHole {
 }
 
 /// An address where nobody listens.
-fn deserted(ip: impl Into<std::net::IpAddr>) -> SocketAddr {
+fn deserted(ip: impl Into<IpAddr>) -> SocketAddr {
     let listener = TcpListener::bind((ip.into(), 0)).unwrap();
     listener.local_addr().unwrap()
 }
@@ -57,10 +57,7 @@ fn said(result: io::Result<IoStream>) -> (ErrorKind, String) {
 #[test]
 fn a_refusal_is_not_mistaken_for_success_and_says_where() {
     on_loop(async {
-        for ip in [
-            Ipv4Addr::LOCALHOST.into(),
-            std::net::IpAddr::from(Ipv6Addr::LOCALHOST),
-        ] {
+        for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
             let address = deserted(ip);
             let expected = format!("cannot connect to {address}: connection refused");
             let refused = said(connect(address).await);
@@ -88,16 +85,12 @@ fn nobody_waits_for_longer_than_the_timeout() {
 #[test]
 fn a_host_that_cannot_be_reached_is_not_waited_for() {
     on_virtual_loop(async {
-        // No route leads from the loopback address to another network.
+        // From the loopback address of IPv6 no route leads to an IPv4 address, not even a near one.
         let connector = Connector::new().source_address(Ipv6Addr::LOCALHOST.into());
         let elsewhere = "[::ffff:127.0.0.1]:9".parse().unwrap();
         let (waited, result) = timed(connector.connect(&[elsewhere])).await;
-        let (kind, message) = said(result);
-        assert!(
-            message.starts_with("cannot connect to [::ffff:127.0.0.1]:9: "),
-            "{message}"
-        );
-        assert_ne!(kind, ErrorKind::TimedOut, "{message}");
+        let expected = "cannot connect to [::ffff:127.0.0.1]:9: network is unreachable";
+        assert_eq!(said(result), (ErrorKind::NetworkUnreachable, expected.into()));
         assert!(waited < Duration::from_secs(1));
     });
 }
@@ -157,7 +150,7 @@ fn an_address_that_does_not_answer_delays_the_next_by_a_quarter_of_a_second() {
     });
 }
 
-/// How many sockets of this process are connecting to `address` or connected to it.
+/// How many sockets of this machine are connecting to `address` (state 02, `SYN_SENT`).
 fn sockets_to(address: SocketAddr) -> usize {
     let port = format!(":{:04X}", address.port());
     let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();

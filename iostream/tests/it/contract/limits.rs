@@ -1,8 +1,8 @@
 //! Limits are exact, and reaching one loses nothing, over every transport.
 
-use iostream::{Error, frame};
+use iostream::{Error, IoStream, frame};
 
-use crate::support::attempt;
+use crate::support::{attempt, spawn, turns};
 use crate::transports::{over_every_transport, over_every_transport_with};
 
 #[test]
@@ -38,7 +38,7 @@ fn a_limit_is_not_reached_before_its_last_byte_has_come() {
         // Whatever has come by now, it is less than six bytes.
         for _ in 0..20 {
             assert!(attempt(one.read.read_until(b"\n", 6)).await.is_none());
-            crate::support::turns(1).await;
+            turns(1).await;
         }
         other.write.write(b"\n").await.unwrap();
         assert_eq!(one.read.read_until(b"\n", 6).await.unwrap(), b"abcde\n");
@@ -75,9 +75,9 @@ fn too_much_before_the_close_can_still_be_read() {
 
 #[test]
 fn a_parser_without_a_limit_does_not_fill_the_memory() {
-    let set_up = |stream: &iostream::IoStream| stream.set_max_buffer_size(1000);
+    let set_up = |stream: &IoStream| stream.set_max_buffer_size(1000);
     over_every_transport_with(set_up, async |kind, mut one, other| {
-        let flood = crate::support::spawn(async move {
+        let flood = spawn(async move {
             let zeros = vec![0; kind.plenty()];
             other.write.write(&zeros).await.map(|()| other)
         });
