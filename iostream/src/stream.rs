@@ -101,6 +101,11 @@ impl IoStream {
     /// A stream over any futures-io type, which has its own readiness: TLS, compression, a test
     /// transport.
     ///
+    /// It is polled for reading by whoever reads and for writing by a task of the loop; the end of
+    /// writing is `poll_close`. [`abort`](IoStream::abort) drops it without that. If it is made of
+    /// another `IoStream`, that one then ends in good order: abort it too, with its own
+    /// [`aborter`](IoStream::aborter).
+    ///
     /// ```
     /// use futures_lite::io::Cursor;
     /// use iostream::IoStream;
@@ -170,7 +175,7 @@ impl IoStream {
     }
 
     /// Sends everything, tells the peer that no more will come, and closes. The waiting for the
-    /// peer to close too is left to the loop.
+    /// peer to close too is left to the loop. Other handles cannot write from now on.
     ///
     /// Dropping the stream does the same without telling whether it went well.
     ///
@@ -192,7 +197,8 @@ impl IoStream {
         poll_fn(|context| self.shared().poll_finish(context)).await
     }
 
-    /// Throws away what is unsent and closes at once. The peer sees a reset.
+    /// Throws away what is unsent and closes at once. The peer sees a reset, if the transport knows
+    /// one; see [`WriteHalf::abort`].
     ///
     /// ```
     /// # ioloop::testing::run(async {

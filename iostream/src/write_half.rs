@@ -128,7 +128,8 @@ impl WriteHalf {
     }
 
     /// Throws away what is unsent and ends the stream at once, for every handle of it. The peer
-    /// sees a reset.
+    /// sees a reset; over Unix sockets and pipes, which know none, the end of the stream. The
+    /// descriptor is closed with the last handle, and only that ends a pipe.
     ///
     /// ```
     /// # ioloop::testing::run(async {

@@ -1,11 +1,8 @@
 //! What a server's author writes: `handle_stream`.
 
 use std::error::Error;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
 use iostream::IoStream;
-use pin_project_lite::pin_project;
 
 use crate::connection::Connection;
 
@@ -74,8 +71,8 @@ pub type BoxError = Box<dyn Error>;
     label = "this is not a stream handler",
     note = "a handler is an `async fn(IoStream, Connection) -> Result<(), BoxError>`, an async \
             closure of that form, or a type that implements `StreamHandler`",
-    note = "arguments of async closures need their types: `async |stream: IoStream, connection: \
-            Connection| {{ ... }}`"
+    note = "it is `async`, takes both arguments, and returns `Result<(), BoxError>` whatever its \
+            errors are: `?` turns them into a `BoxError`"
 )]
 pub trait StreamHandler: 'static {
     /// Handles one connection, to its end.
@@ -94,73 +91,17 @@ pub trait StreamHandler: 'static {
     ) -> impl Future<Output = Result<(), BoxError>>;
 }
 
-impl<F, O> StreamHandler for F
+// An async fn of another form would be told what `AsyncFn` wants, not what a handler is.
+#[diagnostic::do_not_recommend]
+impl<F> StreamHandler for F
 where
-    F: AsyncFn(IoStream, Connection) -> O + 'static,
-    O: HandlerOutcome,
+    F: AsyncFn(IoStream, Connection) -> Result<(), BoxError> + 'static,
 {
     fn handle_stream(
         &self,
         stream: IoStream,
         connection: Connection,
     ) -> impl Future<Output = Result<(), BoxError>> {
-        Converted {
-            future: self(stream, connection),
-        }
-    }
-}
-
-/// What an `async fn` that handles streams returns: `Result<(), BoxError>`, and nothing else.
-///
-/// It exists for the compiler's sake, which so can say what is wrong with another type.
-///
-/// ```
-/// # use tcpserver::{BoxError, Connection, IoStream, TcpServer};
-/// async fn greet(stream: IoStream, _: Connection) -> Result<(), BoxError> {
-///     stream.write(b"hello\n").await?;
-///     Ok(())
-/// }
-/// let server = TcpServer::new(greet);
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "a stream handler cannot return `{Self}`",
-    label = "this handler returns `{Self}`",
-    note = "a handler is an `async fn(IoStream, Connection) -> Result<(), BoxError>`: it ends with \
-            `Ok(())`, and `?` turns any error into a `BoxError`"
-)]
-pub trait HandlerOutcome: sealed::Sealed {
-    #[doc(hidden)]
-    fn into_result(self) -> Result<(), BoxError>;
-}
-
-impl HandlerOutcome for Result<(), BoxError> {
-    fn into_result(self) -> Result<(), BoxError> {
-        self
-    }
-}
-
-mod sealed {
-    pub trait Sealed {}
-
-    impl Sealed for Result<(), super::BoxError> {}
-}
-
-pin_project! {
-    /// A handler's future, whose output the compiler knows to be a result only by a trait. An
-    /// `async` block around it would hold it twice, and every idle connection would pay for that.
-    struct Converted<F> {
-        #[pin]
-        future: F,
-    }
-}
-
-impl<F: Future<Output: HandlerOutcome>> Future for Converted<F> {
-    type Output = Result<(), BoxError>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project()
-            .future
-            .poll(context)
-            .map(HandlerOutcome::into_result)
+        self(stream, connection)
     }
 }

@@ -73,6 +73,6 @@ pub use crate::accept::{AcceptHandle, add_accept_handler};
 pub use crate::bind::{BindOptions, Families, Listener, bind_sockets};
 pub use crate::connection::{Connection, UnlessDraining};
 pub use crate::drain::Draining;
-pub use crate::handler::{BoxError, HandlerOutcome, StreamHandler};
+pub use crate::handler::{BoxError, StreamHandler};
 pub use crate::server::{Drained, TcpServer, WhenFull};
 pub use crate::unix::bind_unix_socket;

@@ -50,16 +50,37 @@ impl<H: StreamHandler> TcpServer<H> {
     /// }
     /// ```
     pub fn serve(&self) -> Result<(), BoxError> {
-        IoLoop::current().run_until(self.serve_until_signal())?;
+        self.serve_and(|| {})
+    }
+
+    /// As [`serve`](TcpServer::serve), and calls `ready` once a signal would drain the server
+    /// rather than kill the process: the moment to tell others that it is up.
+    ///
+    /// # Errors
+    /// Those of [`serve`](TcpServer::serve).
+    ///
+    /// ```no_run
+    /// # use tcpserver::{BoxError, Connection, IoStream, TcpServer};
+    /// # async fn echo(_: IoStream, _: Connection) -> Result<(), BoxError> { Ok(()) }
+    /// fn main() -> Result<(), BoxError> {
+    ///     let server = TcpServer::new(echo);
+    ///     let addresses = server.listen("127.0.0.1:0")?;
+    ///     server.serve_and(|| println!("listening on {}", addresses[0]))
+    /// }
+    /// ```
+    pub fn serve_and(&self, ready: impl FnOnce()) -> Result<(), BoxError> {
+        IoLoop::current().run_until(self.serve_until_signal(ready))?;
         Ok(())
     }
 
-    async fn serve_until_signal(&self) -> io::Result<()> {
+    async fn serve_until_signal(&self, ready: impl FnOnce()) -> io::Result<()> {
         let interrupt = signals::Listener::new(signals::SIGINT)?;
         let terminate = signals::Listener::new(signals::SIGTERM)?;
         let signal = || or(interrupt.recv(), terminate.recv());
+        ready();
 
         signal().await?;
+        self.stop();
         tracing::info!(
             connections = self.connections(),
             "draining; a second signal ends at once"

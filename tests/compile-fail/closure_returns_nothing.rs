@@ -1,5 +1,5 @@
-//~ a stream handler cannot return `()`
-//~ a handler is an `async fn(IoStream, Connection) -> Result<(), BoxError>`
+//~ cannot handle streams
+//~ a handler is an `async fn(IoStream, Connection) -> Result<(), BoxError>`, an async closure
 
 use tcpserver::{BoxError, Connection, IoStream, TcpServer};
 

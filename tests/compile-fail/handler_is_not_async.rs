@@ -1,5 +1,5 @@
-//~ is not a future
-//~ to implement `StreamHandler`
+//~ cannot handle streams
+//~ a handler is an `async fn(IoStream, Connection) -> Result<(), BoxError>`
 
 use tcpserver::{BoxError, Connection, IoStream, TcpServer};
 

@@ -1,4 +1,4 @@
-//~ a stream handler cannot return `Result<(), iostream::Error>`
+//~ cannot handle streams
 //~ a handler is an `async fn(IoStream, Connection) -> Result<(), BoxError>`
 
 use tcpserver::{BoxError, Connection, IoStream, TcpServer};

@@ -1,5 +1,5 @@
-//~ a stream handler cannot return `()`
-//~ it ends with `Ok(())`
+//~ cannot handle streams
+//~ a handler is an `async fn(IoStream, Connection) -> Result<(), BoxError>`
 
 use tcpserver::{BoxError, Connection, IoStream, TcpServer};
 

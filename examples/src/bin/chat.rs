@@ -46,24 +46,24 @@ impl Drop for Seat {
 async fn chat(room: &Room, mut stream: IoStream, here: Connection) -> Result<(), BoxError> {
     stream.set_max_write_buffer_size(64 * 1024);
     stream.write(b"your name? ").await?;
-    let name = String::from_utf8(stream.read_until(b"\n", LINE_MAX).await?)?;
+    let next_line = stream.read_until(b"\n", LINE_MAX);
+    let Some(name) = here.unless_draining(next_line).await.transpose()? else {
+        return Ok(());
+    };
+    let name = String::from_utf8_lossy(&name);
     let Some(seat) = Seat::take(room, name.trim(), stream.writer()) else {
-        return Ok(stream
-            .write(b"taken, or not 1 to 20 letters and digits\n")
-            .await?);
+        return Ok(stream.queue(b"taken, or not 1 to 20 letters and digits\n")?);
     };
     let names = room.borrow().keys().cloned().collect::<Vec<_>>().join(", ");
     stream.queue(format!("* here: {names}\n").as_bytes())?;
-    while let Some(line) = here
-        .unless_draining(stream.read_until(b"\n", LINE_MAX))
-        .await
-    {
-        say(
-            room,
-            &format!("{}: {}", seat.1, String::from_utf8_lossy(&line?).trim_end()),
-        );
+    loop {
+        let next_line = stream.read_until(b"\n", LINE_MAX);
+        let Some(line) = here.unless_draining(next_line).await.transpose()? else {
+            return Ok(stream.queue(b"* the room closes\n")?);
+        };
+        let line = String::from_utf8_lossy(&line);
+        say(room, &format!("{}: {}", seat.1, line.trim_end()));
     }
-    Ok(stream.queue(b"* the room closes\n")?)
 }
 
 fn main() -> Result<(), BoxError> {
@@ -72,8 +72,8 @@ fn main() -> Result<(), BoxError> {
     let server = TcpServer::new(async move |stream: IoStream, here: Connection| {
         chat(&room, stream, here).await
     });
-    println!("listening on {}", server.listen(flags.address())?[0]);
-    server.serve()
+    let addresses = server.listen(flags.address())?;
+    server.serve_and(|| println!("listening on {}", addresses[0]))
 }
 
 /// A longer line ends the connection.

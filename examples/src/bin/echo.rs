@@ -16,8 +16,8 @@ async fn echo(mut stream: IoStream, connection: Connection) -> Result<(), BoxErr
 fn main() -> Result<(), BoxError> {
     let flags = Flags::parse("echo", "");
     let server = TcpServer::new(echo);
-    println!("listening on {}", server.listen(flags.address())?[0]);
-    server.serve()
+    let addresses = server.listen(flags.address())?;
+    server.serve_and(|| println!("listening on {}", addresses[0]))
 }
 
 /// A longer line ends the connection: a peer cannot make us remember without end.

@@ -57,7 +57,10 @@ fn said(result: io::Result<IoStream>) -> (ErrorKind, String) {
 #[test]
 fn a_refusal_is_not_mistaken_for_success_and_says_where() {
     on_loop(async {
-        for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()] {
+        for ip in [
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            Ipv6Addr::LOCALHOST.into(),
+        ] {
             let address = deserted(ip);
             let expected = format!("cannot connect to {address}: connection refused");
             let refused = said(connect(address).await);
@@ -90,7 +93,10 @@ fn a_host_that_cannot_be_reached_is_not_waited_for() {
         let elsewhere = "[::ffff:127.0.0.1]:9".parse().unwrap();
         let (waited, result) = timed(connector.connect(&[elsewhere])).await;
         let expected = "cannot connect to [::ffff:127.0.0.1]:9: network is unreachable";
-        assert_eq!(said(result), (ErrorKind::NetworkUnreachable, expected.into()));
+        assert_eq!(
+            said(result),
+            (ErrorKind::NetworkUnreachable, expected.into())
+        );
         assert!(waited < Duration::from_secs(1));
     });
 }
