@@ -52,7 +52,8 @@ pub enum Error {
     },
     /// The stream's deadline has passed.
     TimedOut,
-    /// The system reported something else.
+    /// The system or the transport reported something else. The stream is of no more use in that
+    /// direction.
     Io(io::Error),
 }
 
@@ -92,17 +93,17 @@ impl Error {
     /// Sorts what a system call said: a broken connection is an end, the rest is passed on.
     pub(crate) fn from_system(error: io::Error, unread: usize) -> Error {
         use io::ErrorKind::{
-            BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, TimedOut,
+            BrokenPipe, ConnectionAborted, ConnectionReset, HostUnreachable, NetworkDown,
+            NetworkUnreachable, NotConnected, TimedOut,
         };
 
         match error.kind() {
-            // A timeout of the kernel's: the peer has not acknowledged anything for minutes.
-            BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | TimedOut => {
-                Error::Closed {
-                    reason: CloseReason::Reset,
-                    unread,
-                }
-            }
+            BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected
+            // What the kernel says after the peer has not acknowledged anything for minutes.
+            | HostUnreachable | NetworkDown | NetworkUnreachable | TimedOut => Error::Closed {
+                reason: CloseReason::Reset,
+                unread,
+            },
             _ => Error::Io(error),
         }
     }

@@ -58,6 +58,7 @@
 //! Pipes and terminals have no way to write without `SIGPIPE`: it has to be ignored, as it is in
 //! every Rust program unless it says otherwise.
 
+mod aborter;
 mod address;
 mod closing;
 mod connect;
@@ -65,11 +66,15 @@ mod deadline;
 mod error;
 pub mod frame;
 mod futures_io;
+mod limits;
+mod on_close;
+mod operations;
 mod outgoing;
 mod pair;
 mod read_half;
 mod reading;
 mod receive;
+mod settings;
 mod shared;
 mod stream;
 mod transport;
@@ -77,6 +82,7 @@ mod unread;
 mod write_half;
 mod writing;
 
+pub use crate::aborter::Aborter;
 pub use crate::address::Address;
 #[cfg(feature = "blocking")]
 pub use crate::connect::connect_host;
@@ -84,7 +90,7 @@ pub use crate::connect::{Connector, connect, connect_unix};
 #[doc(hidden)]
 pub use crate::error::in_words;
 pub use crate::error::{CloseReason, Error};
+pub use crate::on_close::OnClose;
 pub use crate::read_half::ReadHalf;
-pub use crate::shared::OnClose;
-pub use crate::stream::{Aborter, IoStream};
+pub use crate::stream::IoStream;
 pub use crate::write_half::WriteHalf;

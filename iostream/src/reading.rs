@@ -128,7 +128,6 @@ impl Shared {
                     self.wake_receivers();
                 }
                 Poll::Ready(Err(_)) => {
-                    // An error that is no end will be met again by whoever reads.
                     return Poll::Ready(self.read_end.get().unwrap_or(CloseReason::Reset));
                 }
                 Poll::Pending => return Poll::Pending,
@@ -159,9 +158,14 @@ impl Shared {
 
     fn receive_failed(&self, error: io::Error) -> Error {
         let error = Error::from_system(error, self.unread_len());
-        if let Error::Closed { reason, .. } = error {
-            self.end_reading(reason);
-            self.end_writing(reason);
+        match error {
+            Error::Closed { reason, .. } => {
+                self.end_reading(reason);
+                self.end_writing(reason);
+            }
+            // The system tells an error once. What it says when it is asked again, that the
+            // stream is at its end, would make half a message look whole.
+            _ => self.end_reading(CloseReason::Reset),
         }
         error
     }

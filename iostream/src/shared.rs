@@ -5,13 +5,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::Location;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 use std::{fmt, io};
 
 use ioloop::{Event, Interest, IoLoop, Notice, Notify, Registration, Source};
 
 use crate::deadline::Deadline;
 use crate::error::CloseReason;
+use crate::limits::Limits;
+use crate::on_close::OnClose;
 use crate::outgoing::Outgoing;
 use crate::transport::Transport;
 use crate::unread::Unread;
@@ -67,54 +68,6 @@ pub(crate) struct Extras {
     watchers: Vec<Waker>,
     /// Who sends what the transport has refused: the driver task.
     sender: Option<Waker>,
-}
-
-/// The limits of one stream, with the defaults that its setters document.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    pub(crate) read_buffer: usize,
-    pub(crate) write_buffer: usize,
-    pub(crate) linger: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            read_buffer: READ_BUFFER,
-            write_buffer: WRITE_BUFFER,
-            linger: LINGER,
-        }
-    }
-}
-
-/// Told when a stream's descriptor is closed, which may be long after its handles were dropped.
-///
-/// A server counts connections with it.
-///
-/// ```
-/// use std::{cell::Cell, rc::Rc};
-/// use iostream::{IoStream, OnClose};
-///
-/// #[derive(Default)]
-/// struct Gone(Cell<bool>);
-///
-/// impl OnClose for Gone {
-///     fn closed(&self) {
-///         self.0.set(true);
-///     }
-/// }
-///
-/// # ioloop::testing::run(async {
-/// let (client, server) = IoStream::pair();
-/// let gone = Rc::new(Gone::default());
-/// server.on_close(gone.clone());
-/// server.abort();
-/// assert!(gone.0.get());
-/// # });
-/// ```
-pub trait OnClose {
-    /// The descriptor is closed, or about to be in this very call.
-    fn closed(&self);
 }
 
 /// Who waits for the transport: the one reader, those that watch for the peer to close, or the
@@ -375,16 +328,6 @@ const BUDGET: u16 = 256;
 pub(crate) const COST_OF_MESSAGE: u16 = 1;
 /// A system call that receives or sends.
 pub(crate) const COST_OF_CALL: u16 = 8;
-
-/// Tornado's `max_buffer_size`. It is reached only by parsers without a limit of their own.
-const READ_BUFFER: usize = 100 * 1024 * 1024;
-
-/// What may be queued beyond what the kernel holds. Large enough for most answers, small enough
-/// that ten thousand peers which do not read cannot exhaust a server.
-const WRITE_BUFFER: usize = 1024 * 1024;
-
-/// How long a peer has to close its side after we have closed ours: nginx's `lingering_timeout`.
-const LINGER: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

@@ -57,6 +57,7 @@
 
 mod accept;
 mod bind;
+mod bind_options;
 mod connection;
 mod connections;
 mod drain;
@@ -65,14 +66,17 @@ mod handler;
 mod report;
 mod run;
 mod server;
+mod settings;
 mod unix;
 
 pub use iostream::{Address, IoStream};
 
 pub use crate::accept::{AcceptHandle, add_accept_handler};
-pub use crate::bind::{BindOptions, Families, Listener, bind_sockets};
+pub use crate::bind::{Listener, bind_sockets};
+pub use crate::bind_options::{BindOptions, Families};
 pub use crate::connection::{Connection, UnlessDraining};
 pub use crate::drain::Draining;
 pub use crate::handler::{BoxError, StreamHandler};
-pub use crate::server::{Drained, TcpServer, WhenFull};
+pub use crate::server::{Drained, TcpServer};
+pub use crate::settings::WhenFull;
 pub use crate::unix::bind_unix_socket;

@@ -85,7 +85,7 @@ impl<H: StreamHandler> TcpServer<H> {
             connections = self.connections(),
             "draining; a second signal ends at once"
         );
-        let drained = async { Some(self.shutdown(self.grace()).await) };
+        let drained = async { Some(self.shutdown(self.settings().shutdown_grace.get()).await) };
         let interrupted = async {
             let _ = signal().await;
             None

@@ -12,11 +12,13 @@ use iostream::{Address, IoStream};
 use socket2::SockRef;
 
 use crate::accept::{AcceptHandle, add_accept_handler};
-use crate::bind::{BindOptions, Listener, bind_sockets};
+use crate::bind::{Listener, bind_sockets};
+use crate::bind_options::BindOptions;
 use crate::connection::Connection;
 use crate::connections::Connections;
 use crate::handler::StreamHandler;
 use crate::report::report;
+use crate::settings::{Settings, WhenFull};
 
 /// A TCP server: give it a handler, tell it where to listen.
 ///
@@ -55,24 +57,6 @@ struct Server<H> {
     is_full: Cell<bool>,
 }
 
-/// What the builder methods set, on a server that may have been cloned already.
-struct Settings {
-    max_connections: Cell<usize>,
-    when_full: Cell<WhenFull>,
-    idle_timeout: Cell<Option<Duration>>,
-    shutdown_grace: Cell<Duration>,
-}
-
-/// What happens to those who connect while a server has as many connections as it may.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum WhenFull {
-    /// They wait in the kernel's queue, and are accepted when another connection has ended.
-    #[default]
-    Wait,
-    /// They are accepted and closed at once, so that they know.
-    Close,
-}
-
 /// How a [`shutdown`](TcpServer::shutdown) went.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Drained {
@@ -102,62 +86,6 @@ impl<H: StreamHandler> TcpServer<H> {
         TcpServer {
             server: Rc::new(server),
         }
-    }
-
-    /// How many connections there may be at once; as many as the process may have descriptors
-    /// unless set. A connection counts until its descriptor is closed, which may be after its
-    /// handler has returned.
-    ///
-    /// ```
-    /// # use tcpserver::{BoxError, Connection, IoStream, TcpServer};
-    /// # async fn echo(_: IoStream, _: Connection) -> Result<(), BoxError> { Ok(()) }
-    /// let server = TcpServer::new(echo).max_connections(10_000);
-    /// ```
-    pub fn max_connections(self, connections: usize) -> TcpServer<H> {
-        self.server.settings.max_connections.set(connections);
-        self.server.hold_if_full();
-        self
-    }
-
-    /// What happens to those who connect above the limit; they wait unless set.
-    ///
-    /// ```
-    /// # use tcpserver::{BoxError, Connection, IoStream, TcpServer, WhenFull};
-    /// # async fn echo(_: IoStream, _: Connection) -> Result<(), BoxError> { Ok(()) }
-    /// let server = TcpServer::new(echo).max_connections(100).when_full(WhenFull::Close);
-    /// ```
-    pub fn when_full(self, policy: WhenFull) -> TcpServer<H> {
-        self.server.settings.when_full.set(policy);
-        self.server.hold_if_full();
-        self
-    }
-
-    /// How long a connection may go without a byte in either direction; for ever unless set. After
-    /// that, its reads and writes fail with `Error::TimedOut`.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use tcpserver::{BoxError, Connection, IoStream, TcpServer};
-    /// # async fn echo(_: IoStream, _: Connection) -> Result<(), BoxError> { Ok(()) }
-    /// let server = TcpServer::new(echo).idle_timeout(Duration::from_secs(300));
-    /// ```
-    pub fn idle_timeout(self, timeout: Duration) -> TcpServer<H> {
-        self.server.settings.idle_timeout.set(Some(timeout));
-        self
-    }
-
-    /// How long [`run`](TcpServer::run) and [`serve`](TcpServer::serve) let handlers finish after
-    /// the first signal: 8 s unless set, less than the ten after which `docker stop` kills.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use tcpserver::{BoxError, Connection, IoStream, TcpServer};
-    /// # async fn echo(_: IoStream, _: Connection) -> Result<(), BoxError> { Ok(()) }
-    /// let server = TcpServer::new(echo).shutdown_grace(Duration::from_secs(60));
-    /// ```
-    pub fn shutdown_grace(self, grace: Duration) -> TcpServer<H> {
-        self.server.settings.shutdown_grace.set(grace);
-        self
     }
 
     /// Listens on `address` and accepts from now on, on this thread's loop. May be called several
@@ -372,8 +300,13 @@ impl<H: StreamHandler> TcpServer<H> {
         self.server.connections.len()
     }
 
-    pub(crate) fn grace(&self) -> Duration {
-        self.server.settings.shutdown_grace.get()
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.server.settings
+    }
+
+    /// A setting was changed that decides whether accepting is paused.
+    pub(crate) fn settings_changed(&self) {
+        self.server.hold_if_full();
     }
 
     pub(crate) fn cut(&self) -> usize {
@@ -460,18 +393,3 @@ impl Drop for Running {
         self.0.handler_ended();
     }
 }
-
-impl Default for Settings {
-    fn default() -> Settings {
-        Settings {
-            // The process's limit of descriptors bounds it; accepting pauses there too.
-            max_connections: Cell::new(usize::MAX),
-            when_full: Cell::default(),
-            idle_timeout: Cell::new(None),
-            shutdown_grace: Cell::new(GRACE),
-        }
-    }
-}
-
-/// Less than the ten seconds after which `docker stop` kills.
-const GRACE: Duration = Duration::from_secs(8);

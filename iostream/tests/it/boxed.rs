@@ -2,68 +2,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use futures_lite::{AsyncRead, AsyncWrite};
 use ioloop::IoLoop;
 use iostream::{CloseReason, Error, IoStream};
 
+use crate::scripted::Scripted;
 use crate::support::{
     Closes, attempt, on_loop, on_virtual_loop, reports, spawn, timed, turns, until,
 };
-
-/// A transport made of closures. It has nothing to read, never gets closed, and without a closure
-/// takes nothing.
-#[derive(Default)]
-struct Scripted {
-    write: Option<Box<dyn Write>>,
-    flush: Option<Box<dyn Flush>>,
-    /// Held for as long as the transport lives.
-    _alive: Rc<()>,
-}
-
-trait Write: FnMut(&[u8]) -> Poll<io::Result<usize>> {}
-
-impl<F: FnMut(&[u8]) -> Poll<io::Result<usize>>> Write for F {}
-
-trait Flush: FnMut(&Context<'_>) -> Poll<io::Result<()>> {}
-
-impl<F: FnMut(&Context<'_>) -> Poll<io::Result<()>>> Flush for F {}
-
-impl AsyncRead for Scripted {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        _: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        Poll::Pending
-    }
-}
-
-impl AsyncWrite for Scripted {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        buffer: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.write
-            .as_mut()
-            .map_or(Poll::Pending, |write| write(buffer))
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.flush
-            .as_mut()
-            .map_or(Poll::Ready(Ok(())), |flush| flush(context))
-    }
-
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Pending
-    }
-}
 
 #[test]
 fn a_transport_that_takes_nothing_is_not_asked_for_ever() {
@@ -270,6 +219,54 @@ fn a_transport_may_abort_or_write_to_its_own_stream() {
         assert!(stream.flush().await.is_err());
         assert_eq!(Rc::strong_count(&alive), 1, "the transport is gone");
         *writer.borrow_mut() = None;
+    });
+}
+
+/// Gives two bytes, then an error, then the end, as a socket does.
+fn breaks_after_two_bytes() -> IoStream {
+    let mut calls = 0;
+    IoStream::from_transport(Scripted {
+        read: Some(Box::new(move |buffer: &mut [u8]| {
+            calls += 1;
+            Poll::Ready(match calls {
+                1 => {
+                    buffer[..2].copy_from_slice(b"ab");
+                    Ok(2)
+                }
+                2 => Err(io::Error::other("bad record")),
+                _ => Ok(0),
+            })
+        })),
+        write: Some(Box::new(|bytes| Poll::Ready(Ok(bytes.len())))),
+        ..Scripted::default()
+    })
+}
+
+#[test]
+fn an_error_is_not_taken_for_an_orderly_end_when_it_has_been_told() {
+    on_loop(async {
+        let mut stream = breaks_after_two_bytes();
+        let error = stream.read_until_close(100).await.unwrap_err();
+        assert!(matches!(&error, Error::Io(error) if error.to_string() == "bad record"));
+        for _ in 0..2 {
+            let after = stream.read_until_close(100).await.unwrap_err();
+            let expected = (CloseReason::Reset, 2);
+            assert!(
+                matches!(after, Error::Closed { reason, unread } if (reason, unread) == expected),
+                "{after:?}"
+            );
+        }
+        assert_eq!(stream.read_bytes(2).await.unwrap(), b"ab");
+        // Whether it can still be written to is another matter.
+        stream.write(b"x").await.unwrap();
+        stream.flush().await.unwrap();
+        stream.abort();
+
+        let mut stream = breaks_after_two_bytes();
+        assert_eq!(stream.peer_closed().await, CloseReason::Reset);
+        assert_eq!(stream.read_bytes(2).await.unwrap(), b"ab");
+        assert!(stream.read_until_close(100).await.is_err());
+        stream.abort();
     });
 }
 

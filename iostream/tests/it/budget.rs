@@ -2,10 +2,12 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::task::Poll;
 
 use ioloop::IoLoop;
 use iostream::{Error, IoStream};
 
+use crate::scripted::Scripted;
 use crate::support::{attempt, on_loop, spawn, turns, until};
 use crate::transports::{Kind, from_fd, tcp, tcp_sockets};
 
@@ -76,21 +78,24 @@ fn system_calls_are_counted_too() {
 #[test]
 fn a_parser_that_never_finds_anything_does_not_hold_the_loop() {
     on_loop(async {
-        let (mut one, flood) = flooded(Kind::Memory);
+        let mut endless = IoStream::from_transport(Scripted {
+            read: Some(Box::new(|buffer: &mut [u8]| Poll::Ready(Ok(buffer.len())))),
+            ..Scripted::default()
+        });
         let asked = Rc::new(Cell::new(0));
         let reader = spawn({
             let asked = asked.clone();
             async move {
-                let endless = one.read_with(|_| {
+                let message = endless.read_with(|_| {
                     asked.set(asked.get() + 1);
                     Ok::<_, Error>(None::<((), usize)>)
                 });
-                endless.await
+                message.await
             }
         });
         let most = most_per_turn(&asked).await;
         assert!((1..=33).contains(&most), "{most}");
-        drop((reader, flood));
+        drop(reader);
     });
 }
 
@@ -111,6 +116,27 @@ fn a_writer_whose_bytes_are_all_taken_does_not_hold_the_loop() {
         let most = most_per_turn(&writes).await;
         assert!((1..=33).contains(&most), "{most}");
         drop((reader, writer));
+    });
+}
+
+#[test]
+fn whoever_has_waited_is_not_made_to_give_way() {
+    on_loop(async {
+        let (mut one, mut other) = tcp();
+        let echo = spawn(async move {
+            while let Ok(byte) = other.read_bytes(1).await {
+                other.write(&byte).await.unwrap();
+            }
+        });
+        let before = IoLoop::current().metrics().polls;
+        for _ in 0..300 {
+            one.write(b"x").await.unwrap();
+            one.read_bytes(1).await.unwrap();
+        }
+        // Each of the two tasks is polled once a round, by the event.
+        let polls = IoLoop::current().metrics().polls - before;
+        assert!(polls <= 2 * 300 + 2, "{polls}");
+        drop(echo);
     });
 }
 

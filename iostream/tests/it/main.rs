@@ -17,6 +17,7 @@ mod linger;
 mod model;
 mod on_close;
 mod peer_closed;
+mod scripted;
 mod shutdown;
 mod support;
 mod transports;

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use futures_lite::future::{or, zip};
 use futures_lite::{AsyncBufRead, AsyncBufReadExt};
+use ioloop::Task;
 use iostream::{CloseReason, IoStream};
 
 use crate::support::{attempt, on_loop, pattern, spawn, turns, unread};
@@ -175,38 +176,50 @@ fn more_than_it_takes_in_does_not_fill_the_memory() {
     );
 }
 
+/// More than a watcher takes in, and then the end. The watcher has taken in what it does.
+async fn with_a_watcher_that_waits_for_room(
+    kind: Kind,
+) -> (Rc<RefCell<IoStream>>, Task<CloseReason>) {
+    let (one, other) = kind.streams();
+    other.write(&pattern(100_000)).await.unwrap();
+    drop(other);
+    while unread(&one) < 64 * 1024 {
+        assert!(attempt(one.peer_closed()).await.is_none());
+        turns(1).await;
+    }
+    let one = Rc::new(RefCell::new(one));
+    let watch = spawn({
+        let one = one.clone();
+        async move { shared(&one, async |stream| stream.peer_closed().await).await }
+    });
+    turns(5).await;
+    assert!(!watch.is_finished(), "there is no room");
+    (one, watch)
+}
+
 #[test]
 fn a_watcher_that_waits_for_room_is_not_forgotten() {
-    over(
-        &[Kind::Tcp, Kind::Unix, Kind::Memory],
-        async |one, other| {
-            other.write(&pattern(100_000)).await.unwrap();
-            drop(other);
-            // Fill up first: from here on only what is consumed lets the watcher go on.
-            while unread(&one) < 64 * 1024 {
-                assert!(attempt(one.peer_closed()).await.is_none());
-                turns(1).await;
-            }
-            let one = Rc::new(RefCell::new(one));
-            let watch = spawn({
-                let one = one.clone();
-                async move { shared(&one, async |stream| stream.peer_closed().await).await }
+    for kind in [Kind::Tcp, Kind::Unix, Kind::Memory] {
+        // Whatever way some of it is consumed.
+        for way in 0..3 {
+            on_loop(async move {
+                let (one, watch) = with_a_watcher_that_waits_for_room(kind).await;
+                let consumed = shared(&one, async |stream| match way {
+                    0 => {
+                        let consumed = stream.fill_buf().await.unwrap().len() - 10;
+                        Pin::new(stream).consume(consumed);
+                        consumed
+                    }
+                    1 => stream.read_bytes(60_000).await.unwrap().len(),
+                    _ => stream.read_into(&mut [0; 60_000]).await.unwrap(),
+                });
+                let consumed = consumed.await;
+                assert_eq!(watch.await, CloseReason::EndOfStream);
+                let rest = shared(&one, async |stream| stream.read_until_close(100_000).await);
+                assert_eq!(rest.await.unwrap(), pattern(100_000)[consumed..]);
             });
-            turns(5).await;
-            assert!(!watch.is_finished(), "there is no room");
-            // What is consumed through the trait counts too, also when some is left over.
-            let consumed = shared(&one, async |stream| {
-                let consumed = stream.fill_buf().await.unwrap().len() - 10;
-                Pin::new(stream).consume(consumed);
-                consumed
-            })
-            .await;
-            assert_eq!(watch.await, CloseReason::EndOfStream);
-            let rest = shared(&one, async |stream| stream.read_until_close(100_000).await);
-            let rest = rest.await.unwrap();
-            assert_eq!(rest, pattern(100_000)[consumed..]);
-        },
-    );
+        }
+    }
 }
 
 #[test]

@@ -131,17 +131,21 @@ fn a_callback_that_panics_does_not_leave_clients_waiting() {
 
 #[test]
 fn a_loop_that_is_closed_leaves_no_socket_listening() {
-    let (address, dropped) = on_loop(async {
-        let (dropped, is_dropped) = flag();
-        let owned = OnDrop(is_dropped);
-        let server = TcpServer::new(async move |stream, connection| {
-            let _owned = &owned;
-            echo(stream, connection).await
-        });
-        (listen(&server), dropped)
+    on_loop(async {
+        let other_loop = || {
+            let (dropped, is_dropped) = flag();
+            let owned = OnDrop(is_dropped);
+            let server = TcpServer::new(async move |stream, connection| {
+                let _owned = &owned;
+                echo(stream, connection).await
+            });
+            let address = ioloop::testing::run(async move { listen(&server) });
+            (address, dropped.get())
+        };
+        let (address, is_dropped) = std::thread::spawn(other_loop).join().unwrap();
+        assert!(TcpStream::connect(address).is_err());
+        assert!(is_dropped, "the handler lives on without a loop");
     });
-    assert!(TcpStream::connect(address).is_err());
-    assert!(dropped.get(), "the handler lives on without a loop");
 }
 
 #[test]

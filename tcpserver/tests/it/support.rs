@@ -1,11 +1,12 @@
 //! What every test needs: a loop, bounded driving, captured reports, and processes of its own.
 
 use std::cell::Cell;
+use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ fn on_loop_with<F: Future<Output: 'static> + 'static>(
     limit: Duration,
     test: F,
 ) -> F::Output {
+    let _forks = no_forks();
     capture_reports();
     let made = builder.slow_callback(Duration::MAX).make();
     let open = Open(made.expect("the test before this one has closed its loop"));
@@ -216,11 +218,20 @@ pub(crate) fn in_a_process_of_its_own(name: &str, test: impl FnOnce()) {
         });
         return test();
     }
-    let child = Command::new(std::env::current_exe().unwrap())
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env(CHILD, "1")
-        .output()
-        .unwrap();
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let child = {
+        let _alone = FORKS.write().unwrap();
+        let mut child = command.spawn().unwrap();
+        // The first byte that it says: it is another program now.
+        let _ = child.stdout.as_mut().unwrap().read_exact(&mut [0]);
+        child
+    };
+    let child = child.wait_with_output().unwrap();
     let output = String::from_utf8_lossy(&child.stdout);
     let errors = String::from_utf8_lossy(&child.stderr);
     assert!(
@@ -230,6 +241,15 @@ pub(crate) fn in_a_process_of_its_own(name: &str, test: impl FnOnce()) {
     );
     assert!(output.contains("1 passed"), "there is no test '{name}'");
 }
+
+/// Until it is given back, no other test starts a process. A child has, until it has become
+/// another program, every descriptor of its parent's: a socket that is closed here would still
+/// listen there.
+pub(crate) fn no_forks() -> RwLockReadGuard<'static, ()> {
+    FORKS.read().unwrap()
+}
+
+static FORKS: RwLock<()> = RwLock::new(());
 
 const CHILD: &str = "SQUALL_TEST_IN_A_PROCESS_OF_ITS_OWN";
 

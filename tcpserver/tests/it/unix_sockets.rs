@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tcpserver::{IoStream, TcpServer, bind_unix_socket};
 
-use crate::support::{answers, echo, on_loop};
+use crate::support::{answers, echo, no_forks, on_loop};
 
 /// A folder of this test's own, which goes with it.
 struct Folder(PathBuf);
@@ -38,9 +38,9 @@ fn connect(path: &Path) -> IoStream {
 #[test]
 fn a_stale_file_does_not_keep_a_server_from_starting() {
     let folder = Folder::new("stale");
-    drop(UnixListener::bind(folder.socket()).unwrap());
-    assert!(folder.socket().exists());
     on_loop(async move {
+        drop(UnixListener::bind(folder.socket()).unwrap());
+        assert!(folder.socket().exists());
         let server = TcpServer::new(echo);
         let listener = bind_unix_socket(folder.socket(), 0o600).unwrap();
         server.add_sockets(vec![listener]).unwrap();
@@ -123,7 +123,7 @@ fn a_link_is_not_followed_to_somebody_elses_socket() {
 
 #[test]
 fn permissions_are_not_left_to_the_umask() {
-    let folder = Folder::new("mode");
+    let (folder, _forks) = (Folder::new("mode"), no_forks());
     for mode in [0o600, 0o660, 0o666] {
         let listener = bind_unix_socket(folder.socket(), mode).unwrap();
         let found = fs::symlink_metadata(folder.socket()).unwrap();
