@@ -45,6 +45,23 @@ pub type BoxError = Box<dyn Error>;
 /// let by_struct = TcpServer::new(Greeter { greeting: "hello\n".into() });
 /// ```
 ///
+/// The server owns its handler. To keep a struct in sight as well, share it and hand the call on:
+///
+/// ```
+/// # use std::rc::Rc;
+/// # use tcpserver::{BoxError, Connection, IoStream, StreamHandler, TcpServer};
+/// # #[derive(Default)]
+/// # struct Store;
+/// # impl StreamHandler for Store {
+/// #     async fn handle_stream(&self, _: IoStream, _: Connection) -> Result<(), BoxError> { Ok(()) }
+/// # }
+/// let store = Rc::new(Store::default());
+/// let shared = store.clone();
+/// let server = TcpServer::new(async move |stream: IoStream, connection: Connection| {
+///     shared.handle_stream(stream, connection).await
+/// });
+/// ```
+///
 /// # Testing
 ///
 /// A handler is a function of a stream, so a test needs neither a server nor time:
