@@ -68,16 +68,17 @@ fn an_address_of_another_machine_is_not_listened_on() {
 #[test]
 fn a_failure_leaves_no_socket_of_the_same_call_open() {
     let _forks = no_forks();
-    let mut taken = bind("*:0").unwrap();
-    let port = addresses(&taken)[0].port();
-    drop(taken.remove(0));
-    let error = bind(&format!("*:{port}")).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        format!("cannot listen on [::]:{port}: address already in use")
-    );
-    // The IPv4 side was open already when the other failed.
-    bind(&format!("0.0.0.0:{port}")).unwrap();
+    let is_closed_again = || {
+        let mut taken = bind("*:0").unwrap();
+        let port = addresses(&taken)[0].port();
+        drop(taken.remove(0));
+        let error = bind(&format!("*:{port}")).unwrap_err().to_string();
+        // The IPv4 side was open already when the other failed.
+        error == format!("cannot listen on [::]:{port}: address already in use")
+            && bind(&format!("0.0.0.0:{port}")).is_ok()
+    };
+    // Others may take that port meanwhile, but not always.
+    assert!((0..10).any(|_| is_closed_again()));
 }
 
 #[test]

@@ -7,7 +7,9 @@ use std::rc::Rc;
 use tcpserver::{Connection, IoStream, TcpServer};
 
 use crate::reports::reports;
-use crate::support::{answers, connect, counter, echo, increment, listen, on_loop, turns, until};
+use crate::support::{
+    answers, connect, counter, echo, increment, listen, loopback, on_loop, turns, until,
+};
 
 #[test]
 fn a_second_stop_is_not_an_error() {
@@ -108,7 +110,7 @@ fn a_full_server_that_stops_and_listens_again_is_not_deaf() {
 fn what_was_bound_and_not_started_is_closed_too() {
     on_loop(async {
         let address = listen(&TcpServer::new(echo));
-        let free = tcpserver::bind_sockets("127.0.0.1:0", &Default::default()).unwrap();
+        let free = tcpserver::bind_sockets(loopback(), &Default::default()).unwrap();
         let port = free[0].address().clone();
         drop(free);
         let server = TcpServer::new(echo);

@@ -2,9 +2,10 @@
 
 use std::cell::Cell;
 use std::io::Read;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::task::{Wake, Waker};
@@ -136,14 +137,27 @@ pub(crate) async fn deaf(_stream: IoStream, _: Connection) -> Result<(), BoxErro
     std::future::pending().await
 }
 
+/// An address that no other test listens on, where the system has more than one for itself: when
+/// a test closes a port, nobody else may be found behind it.
+pub(crate) fn loopback() -> SocketAddr {
+    static GIVEN: AtomicU8 = AtomicU8::new(0);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    let last = 1 + GIVEN.fetch_add(1, Ordering::Relaxed) % 254;
+    let address = match cfg!(target_os = "linux") {
+        true => Ipv4Addr::new(127, high, low, last),
+        false => Ipv4Addr::LOCALHOST,
+    };
+    SocketAddr::from((address, 0))
+}
+
 /// Where a server listens on a port of the system's choice.
 pub(crate) fn listen<H: StreamHandler>(server: &TcpServer<H>) -> SocketAddr {
-    server.listen("127.0.0.1:0").unwrap()[0].ip().unwrap()
+    server.listen(loopback()).unwrap()[0].ip().unwrap()
 }
 
 /// A listening socket, and where it listens.
 pub(crate) fn bind() -> (Listener, SocketAddr) {
-    let mut listeners = bind_sockets("127.0.0.1:0", &BindOptions::new()).unwrap();
+    let mut listeners = bind_sockets(loopback(), &BindOptions::new()).unwrap();
     let listener = listeners.remove(0);
     let address = listener.address().ip().unwrap();
     (listener, address)
