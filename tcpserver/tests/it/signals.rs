@@ -8,18 +8,12 @@ use tcpserver::{Connection, IoStream, TcpServer};
 
 use crate::reports::{capture_reports, remarks, reports};
 use crate::support::{
-    answers, connect, deaf, echo, flag, in_a_process_of_its_own, listen, polite, spawn, until,
+    answers, connect, deaf, echo, flag, in_a_process_of_its_own, listen, polite, spawn, turns,
+    until,
 };
 
 fn send(signal: Signal) {
     kill_process(getpid(), signal).unwrap();
-}
-
-/// Runs `code` when the server has begun to wait for signals: after the first turn.
-fn while_serving(code: impl Future<Output = ()> + 'static) {
-    IoLoop::current().add_callback(move || {
-        IoLoop::current().add_callback(move || spawn(code).detach());
-    });
 }
 
 #[test]
@@ -32,7 +26,7 @@ fn a_signal_does_not_end_a_server_before_its_handlers() {
                 let address = listen(&server);
                 let (done, is_done) = flag();
                 let watched = server.clone();
-                while_serving(async move {
+                let client = async move {
                     let mut client = connect(address);
                     assert!(answers(&mut client).await);
                     client.queue(b"the last\n").unwrap();
@@ -42,7 +36,8 @@ fn a_signal_does_not_end_a_server_before_its_handlers() {
                     assert!(std::net::TcpStream::connect(address).is_err());
                     drop(client);
                     is_done.set(true);
-                });
+                };
+                spawn(client).detach();
                 server.serve().unwrap();
                 assert!(done.get());
                 assert_eq!(watched.connections(), 0);
@@ -66,9 +61,8 @@ fn the_grace_after_a_signal_is_the_one_that_was_set() {
                 ),
             ] {
                 let _client = server.connect_in_memory();
-                while_serving(async { send(Signal::TERM) });
                 let before = io_loop.now();
-                server.serve().unwrap();
+                server.serve_and(|| send(Signal::TERM)).unwrap();
                 assert_eq!(io_loop.now() - before, Duration::from_secs(seconds));
                 let said = remarks();
                 assert!(
@@ -95,10 +89,31 @@ fn a_second_signal_does_not_wait_for_the_grace() {
             let mut client = connect(listen(&server));
             let accepted = server.clone();
             IoLoop::current().run_until(until(move || accepted.connections() == 1));
-            while_serving(async { send(Signal::TERM) });
-            server.serve().unwrap();
+            server.serve_and(|| send(Signal::TERM)).unwrap();
             assert!(IoLoop::current().run_until(client.read_some(1)).is_err());
             assert_eq!(server.connections(), 0);
+        },
+    );
+}
+
+#[test]
+fn a_server_is_not_said_to_be_ready_before_a_signal_would_drain_it() {
+    in_a_process_of_its_own(
+        "signals::a_server_is_not_said_to_be_ready_before_a_signal_would_drain_it",
+        || {
+            for signal in [Signal::TERM, Signal::INT] {
+                let server = TcpServer::new(echo);
+                let address = listen(&server);
+                let (ready, is_ready) = flag();
+                server
+                    .serve_and(|| {
+                        is_ready.set(true);
+                        send(signal);
+                    })
+                    .unwrap();
+                assert!(ready.get());
+                assert!(std::net::TcpStream::connect(address).is_err());
+            }
         },
     );
 }
@@ -121,13 +136,16 @@ fn run_serves_what_it_was_told_to() {
         let address = listen(&free);
         free.stop();
         let (done, is_done) = flag();
-        while_serving(async move {
+        // Its first poll is in the first turn, when the server has not begun to wait for signals.
+        let client = async move {
+            turns(1).await;
             let mut client = connect(address);
             assert!(answers(&mut client).await);
             drop(client);
             is_done.set(true);
             send(Signal::INT);
-        });
+        };
+        spawn(client).detach();
         TcpServer::new(echo).run(address).unwrap();
         assert!(done.get());
     });
