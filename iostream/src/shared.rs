@@ -129,6 +129,10 @@ impl Shared {
     }
 
     pub(crate) fn set_on_close(&self, observer: Rc<dyn OnClose>) {
+        let observer = match self.on_close.take() {
+            Some(earlier) => Rc::new(Both(earlier, observer)),
+            None => observer,
+        };
         self.on_close.set(Some(observer));
     }
 
@@ -251,6 +255,16 @@ impl Shared {
         let result = extras.as_deref().map(look);
         self.extras.set(extras);
         result
+    }
+}
+
+/// Observers add up: a handler's must not replace that of the server, which counts.
+struct Both(Rc<dyn OnClose>, Rc<dyn OnClose>);
+
+impl OnClose for Both {
+    fn closed(&self) {
+        self.0.closed();
+        self.1.closed();
     }
 }
 

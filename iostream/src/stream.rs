@@ -265,7 +265,8 @@ impl IoStream {
     }
 
     /// Tells `observer` when the stream's descriptor is closed: after the handles are gone, what
-    /// was written is sent, and the peer has closed or the linger timeout is over.
+    /// was written is sent, and the peer has closed or the linger timeout is over. Each observer that
+    /// was set is told.
     ///
     /// ```
     /// # struct Count;

@@ -107,3 +107,27 @@ fn an_observer_may_drop_another_stream() {
         assert_eq!(other.read_until_close(10).await.unwrap(), b"bye");
     });
 }
+
+#[test]
+fn a_second_observer_does_not_replace_the_first() {
+    #[derive(Default)]
+    struct Told(std::cell::Cell<u32>);
+
+    impl iostream::OnClose for Told {
+        fn closed(&self) {
+            self.0.set(self.0.get() + 1);
+        }
+    }
+
+    ioloop::testing::run(async {
+        let (_client, server) = iostream::IoStream::pair();
+        let (one, other) = (
+            std::rc::Rc::new(Told::default()),
+            std::rc::Rc::new(Told::default()),
+        );
+        server.on_close(one.clone());
+        server.on_close(other.clone());
+        server.abort();
+        assert_eq!((one.0.get(), other.0.get()), (1, 1));
+    });
+}
