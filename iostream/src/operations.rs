@@ -2,7 +2,8 @@
 
 use std::io::IoSlice;
 
-use crate::error::{CloseReason, Error};
+use crate::error::Error;
+use crate::peer_closed::PeerClosed;
 #[cfg(doc)]
 use crate::read_half::ReadHalf;
 use crate::stream::IoStream;
@@ -148,8 +149,8 @@ impl IoStream {
     /// server.peer_closed().await;
     /// # });
     /// ```
-    pub async fn peer_closed(&self) -> CloseReason {
-        self.read.peer_closed().await
+    pub fn peer_closed(&self) -> PeerClosed {
+        self.read.peer_closed()
     }
 
     /// Takes all of `data` without waiting, to be sent at the end of the turn; see

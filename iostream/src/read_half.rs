@@ -4,13 +4,17 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 use std::{fmt, io};
 
 use crate::error::{CloseReason, Error};
 use crate::frame;
+use crate::peer_closed::PeerClosed;
 use crate::receive::ReceiveBuffer;
 use crate::shared::{COST_OF_CALL, COST_OF_MESSAGE, Shared, Waiter};
+use crate::stream::IoStream;
 use crate::unread::Unread;
+use crate::write_half::WriteHalf;
 
 /// The half of a stream that reads; [`IoStream::split`](crate::IoStream::split) gives it.
 ///
@@ -214,7 +218,8 @@ impl ReadHalf {
     ///
     /// For handlers that send for long and read nothing, to notice that nobody listens any more.
     /// With more than 64 KiB unread it goes on waiting when those are read. The stream's deadline
-    /// does not end it.
+    /// does not end it. The future borrows nothing and does not keep the stream open: when that
+    /// is gone, it says [`CloseReason::Local`].
     ///
     /// # Cancel safety
     /// Nothing is lost.
@@ -228,8 +233,45 @@ impl ReadHalf {
     /// assert_eq!(server.peer_closed().await, CloseReason::EndOfStream);
     /// # });
     /// ```
-    pub async fn peer_closed(&self) -> CloseReason {
-        poll_fn(|context| self.shared.poll_peer_closed(context)).await
+    pub fn peer_closed(&self) -> PeerClosed {
+        PeerClosed::new(&self.shared)
+    }
+
+    /// When every wait of this stream ends, of both halves; see
+    /// [`IoStream::set_deadline`](crate::IoStream::set_deadline).
+    ///
+    /// ```
+    /// # ioloop::testing::run(async {
+    /// let (_client, server) = iostream::IoStream::pair();
+    /// let (reader, _writer) = server.split();
+    /// reader.set_deadline(None);
+    /// # });
+    /// ```
+    pub fn set_deadline(&self, deadline: Option<Instant>) {
+        self.shared.set_deadline(deadline);
+    }
+
+    /// Puts a stream together again.
+    ///
+    /// # Panics
+    /// If `writer` writes to another stream.
+    ///
+    /// ```
+    /// # ioloop::testing::run(async {
+    /// let (_client, server) = iostream::IoStream::pair();
+    /// let (reader, writer) = server.split();
+    /// let server = reader.unsplit(writer);
+    /// # });
+    /// ```
+    pub fn unsplit(self, writer: WriteHalf) -> IoStream {
+        assert!(
+            Rc::ptr_eq(&self.shared, writer.shared()),
+            "the two halves are of different streams"
+        );
+        IoStream {
+            read: self,
+            write: writer,
+        }
     }
 
     pub(crate) fn poll_read_into(

@@ -105,7 +105,8 @@ impl Shared {
     }
 
     /// Waits for the end of the stream. What arrives meanwhile is kept for the reader, up to a
-    /// bound; above it, only a reader who takes bytes out lets this go on.
+    /// bound; above it, only a reader who takes bytes out lets this go on. Without a reader it is
+    /// thrown away.
     pub(crate) fn poll_peer_closed(
         self: &Rc<Self>,
         context: &mut Context<'_>,
@@ -123,10 +124,11 @@ impl Shared {
             }
             let mut buffer = ReceiveBuffer::take();
             match self.poll_receive_or_end(Waiter::Watcher, context, &mut buffer) {
-                Poll::Ready(Ok(count)) => {
+                Poll::Ready(Ok(count)) if self.has_reader.get() => {
                     self.keep(&buffer[..count]);
                     self.wake_receivers();
                 }
+                Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(_)) => {
                     return Poll::Ready(self.read_end.get().unwrap_or(CloseReason::Reset));
                 }

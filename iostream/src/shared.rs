@@ -318,6 +318,7 @@ impl Drop for Shared {
         if let Some(observer) = self.on_close.take() {
             observer.closed();
         }
+        self.wake_watchers();
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::rc::Rc;
+use std::time::Instant;
 
 use crate::error::Error;
 use crate::shared::Shared;
@@ -125,6 +126,19 @@ impl WriteHalf {
     /// ```
     pub fn flush(&self) -> impl Future<Output = Result<(), Error>> {
         poll_fn(|context| self.shared.poll_flush(context))
+    }
+
+    /// When every wait of this stream ends, of both halves; see
+    /// [`IoStream::set_deadline`](crate::IoStream::set_deadline).
+    ///
+    /// ```
+    /// # ioloop::testing::run(async {
+    /// let (_client, server) = iostream::IoStream::pair();
+    /// server.writer().set_deadline(None);
+    /// # });
+    /// ```
+    pub fn set_deadline(&self, deadline: Option<Instant>) {
+        self.shared.set_deadline(deadline);
     }
 
     /// Throws away what is unsent and ends the stream at once, for every handle of it. The peer

@@ -209,3 +209,14 @@ fn nor_does_one_over_tcp_whose_kernel_has_its_own_time() {
         on_loop(two_lives(Kind::Tcp, seed, 3));
     }
 }
+
+#[test]
+#[should_panic(expected = "different streams")]
+fn halves_of_two_streams_do_not_make_one() {
+    on_loop(async {
+        let (one, other) = IoStream::pair();
+        let (reader, _) = one.split();
+        let (_, writer) = other.split();
+        reader.unsplit(writer);
+    });
+}

@@ -268,3 +268,32 @@ fn a_watcher_that_gave_up_does_not_take_the_readers_wake_up_with_it() {
         assert!(zip(one.read_bytes(1), close).await.0.is_err());
     });
 }
+
+#[test]
+fn waiting_for_it_does_not_keep_the_stream_open() {
+    over(&[Kind::Tcp, Kind::Memory], async |mut one, other| {
+        let closed = other.peer_closed();
+        let waiting = spawn(closed);
+        turns(5).await;
+        drop(other);
+        assert_eq!(one.read_until_close(10).await.unwrap(), b"");
+        drop(one);
+        // It hears of the peer's end, or that its own stream is gone, but does hear.
+        waiting.await;
+    });
+}
+
+#[test]
+fn without_a_reader_it_keeps_nothing_and_still_sees_the_end() {
+    over(&[Kind::Tcp, Kind::Memory], async |one, other| {
+        let closed = other.peer_closed();
+        let (reader, writer) = other.split();
+        drop(reader);
+        let waiting = spawn(closed);
+        // More than a reader's unread bytes could be: it would wait for room for ever.
+        one.write(&pattern(300_000)).await.unwrap();
+        drop(one);
+        assert_eq!(waiting.await, CloseReason::EndOfStream);
+        drop(writer);
+    });
+}
