@@ -1,4 +1,4 @@
-//! One blocking client of a line echo server.
+//! One client, which waits for each answer.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
@@ -7,6 +7,41 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketFlags, SocketType, sockopt};
+
+use crate::dialogue::{Dialogue, Protocol};
+
+/// A connection over which at least one request has been answered.
+pub struct Client {
+    pub stream: TcpStream,
+    pub dialogue: Dialogue,
+}
+
+impl Client {
+    /// Connects and makes one request; those that follow go out `depth` at a time.
+    pub fn open(
+        server: SocketAddr,
+        protocol: &Protocol,
+        index: usize,
+        depth: usize,
+    ) -> io::Result<Client> {
+        let mut stream = connect(server, index)?;
+        let dialogue = protocol.begin(&mut stream, index, depth)?;
+        Ok(Client { stream, dialogue })
+    }
+
+    /// Sends the next requests and waits for all of their answers.
+    pub fn exchange(&mut self) -> io::Result<Duration> {
+        let sent_at = Instant::now();
+        self.stream.write_all(self.dialogue.next_request())?;
+        let mut buffer = [0; 4096];
+        loop {
+            let count = self.stream.read(&mut buffer)?;
+            if self.dialogue.hear(&buffer[..count])? {
+                return Ok(sent_at.elapsed());
+            }
+        }
+    }
+}
 
 /// Connects from the source address that is the `index`-th client's: enough of them share one that
 /// local ports never run out, also not when a measurement is repeated at once.
@@ -28,35 +63,6 @@ pub fn start_connecting(server: SocketAddr, index: usize) -> io::Result<TcpStrea
     }
 }
 
-/// Sends one line and waits until it has come back.
-pub fn exchange(stream: &mut TcpStream, line: &[u8]) -> io::Result<Duration> {
-    let sent_at = Instant::now();
-    stream.write_all(line)?;
-    let mut answer = vec![0; line.len()];
-    stream.read_exact(&mut answer)?;
-    if answer == line {
-        Ok(sent_at.elapsed())
-    } else {
-        Err(wrong_answer())
-    }
-}
-
-/// A line of `length` bytes with its delimiter, at most `LINE_LENGTH_MAX`. Lines with different
-/// numbers differ if they have room for it.
-pub fn line(length: usize, number: usize) -> Vec<u8> {
-    let mut line = format!("a{number:08x} ").into_bytes();
-    line.resize(length - 1, b'.');
-    line.push(b'\n');
-    line
-}
-
-pub(crate) fn wrong_answer() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        "the server sent back something else",
-    )
-}
-
 fn socket(server: SocketAddr, index: usize, flags: SocketFlags) -> io::Result<OwnedFd> {
     let flags = flags | SocketFlags::CLOEXEC;
     let family = if server.is_ipv4() {
@@ -72,9 +78,6 @@ fn socket(server: SocketAddr, index: usize, flags: SocketFlags) -> io::Result<Ow
     }
     Ok(socket)
 }
-
-/// The longest line that the echo servers take, with its delimiter.
-pub const LINE_LENGTH_MAX: usize = 4096;
 
 /// Until then a server has taken a connection and answered, or it never will.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,6 +1,11 @@
-//! The client side of the measurements: connections to a line echo server, one at a time or many in
-//! a closed loop, and the latencies that they saw.
+//! What the measurements are made of: clients that check each answer, alone or many in a closed
+//! loop, and the parts of the hand-written servers.
 
 pub mod client;
+pub mod date;
+pub mod dialogue;
+pub mod hello;
 pub mod histogram;
+pub mod http;
 pub mod load;
+pub mod raw;

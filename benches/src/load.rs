@@ -1,7 +1,9 @@
-//! A closed loop over many connections: each sends one line, waits for its echo, sends the next.
+//! A closed loop over many connections: each sends its requests, waits for all of their answers,
+//! sends the next.
 
+use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -10,10 +12,27 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use rustix::io::Errno;
 
-use crate::client;
+use crate::client::Client;
+use crate::dialogue::Protocol;
 use crate::histogram::Histogram;
 
-/// When a slice stops to send; it ends when the last echo has arrived.
+/// How many connections there are, and how many requests each of them sends at once.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Shape {
+    pub connections: usize,
+    pub depth: usize,
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.depth {
+            1 => write!(formatter, "{}", self.connections),
+            depth => write!(formatter, "{}x{depth}", self.connections),
+        }
+    }
+}
+
+/// When a slice stops to send; it ends when the last answer has arrived.
 pub enum Limit {
     Requests(u64),
     Time(Duration),
@@ -22,8 +41,9 @@ pub enum Limit {
 /// What one server did with the load of one slice.
 pub struct Slice {
     pub requests: u64,
-    /// From the first line sent to the last echo received.
+    /// From the first request sent to the last answer received.
     pub seconds: f64,
+    /// From a connection's requests to the last of their answers.
     pub latencies: Histogram,
 }
 
@@ -36,31 +56,40 @@ pub struct Load {
 }
 
 impl Load {
-    /// Opens `count` connections, over each of which one line has been to the server and back.
-    pub fn open(server: SocketAddr, count: usize, line_length: usize) -> io::Result<Load> {
+    /// Opens the connections, over each of which one request has been answered.
+    pub fn open(server: SocketAddr, protocol: &Protocol, shape: Shape) -> io::Result<Load> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let mut connections = Vec::with_capacity(count);
-        for index in 0..count {
-            let connection = Connection::open(server, index, line_length)?;
+        let mut connections = Vec::with_capacity(shape.connections);
+        for index in 0..shape.connections {
+            // The answer shows that the server has accepted, so its queue never overflows.
+            let client = Client::open(server, protocol, index, shape.depth)?;
+            client.stream.set_nonblocking(true)?;
             let key = EventData::new_u64(index as u64);
-            epoll::add(&epoll, &connection.stream, key, EventFlags::IN)?;
-            connections.push(connection);
+            epoll::add(&epoll, &client.stream, key, EventFlags::IN)?;
+            connections.push(Connection {
+                client,
+                sent_at: Instant::now(),
+            });
         }
-        let events = Vec::with_capacity(EVENTS_PER_WAIT);
         Ok(Load {
             epoll,
             connections,
-            events,
-            buffer: vec![0; client::LINE_LENGTH_MAX],
+            events: Vec::with_capacity(EVENTS_PER_WAIT),
+            buffer: vec![0; RECEIVE_BUFFER],
         })
+    }
+
+    /// Bytes of each answer.
+    pub fn answer_length(&self) -> usize {
+        let first = self.connections.first();
+        first.map_or(0, |first| first.client.dialogue.answer_length())
     }
 
     pub fn run(&mut self, limit: &Limit) -> io::Result<Slice> {
         let mut progress = Progress::new(limit);
         for connection in &mut self.connections {
             if progress.may_send(progress.started) {
-                connection.send(Instant::now())?;
-                progress.sent += 1;
+                progress.sent += connection.send(Instant::now())?;
             }
         }
         while progress.answered < progress.sent {
@@ -73,10 +102,11 @@ impl Load {
                 let Some(now) = connection.receive(&mut self.buffer)? else {
                     continue;
                 };
-                progress.count_answer(now, now - connection.sent_at);
+                progress.answered += connection.client.dialogue.depth() as u64;
+                progress.last_answer = now;
+                progress.latencies.record(now - connection.sent_at);
                 if progress.may_send(now) {
-                    connection.send(now)?;
-                    progress.sent += 1;
+                    progress.sent += connection.send(now)?;
                 }
             }
         }
@@ -122,12 +152,6 @@ impl Progress<'_> {
         }
     }
 
-    fn count_answer(&mut self, now: Instant, latency: Duration) {
-        self.answered += 1;
-        self.last_answer = now;
-        self.latencies.record(latency);
-    }
-
     fn check_patience(&self) -> io::Result<()> {
         if self.last_answer.elapsed() < PATIENCE {
             return Ok(());
@@ -156,55 +180,33 @@ impl Progress<'_> {
 }
 
 struct Connection {
-    stream: TcpStream,
-    line: Vec<u8>,
-    /// How much of the line has come back.
-    echoed: usize,
+    client: Client,
     sent_at: Instant,
 }
 
 impl Connection {
-    fn open(server: SocketAddr, index: usize, line_length: usize) -> io::Result<Connection> {
-        let mut stream = client::connect(server, index)?;
-        let line = client::line(line_length, index);
-        // The answer shows that the server has accepted, so its queue never overflows.
-        client::exchange(&mut stream, &line)?;
-        stream.set_nonblocking(true)?;
-        Ok(Connection {
-            stream,
-            line,
-            echoed: 0,
-            sent_at: Instant::now(),
-        })
-    }
-
-    fn send(&mut self, now: Instant) -> io::Result<()> {
-        // Another line each time, so that an answer to the previous one is not taken for its echo.
-        self.line[0] = if self.line[0] == b'z' { b'a' } else { b'z' };
+    /// Sends the next requests and says how many they are.
+    fn send(&mut self, now: Instant) -> io::Result<u64> {
         self.sent_at = now;
-        self.echoed = 0;
-        // All of it or an error: the socket is empty, the line is short.
-        let sent = self.stream.write(&self.line)?;
-        if sent == self.line.len() {
-            Ok(())
+        let requests = self.client.dialogue.next_request();
+        // All of it or an error: the socket is empty, and takes the deepest pipeline at once.
+        let sent = self.client.stream.write(requests)?;
+        if sent == requests.len() {
+            Ok(self.client.dialogue.depth() as u64)
         } else {
             Err(io::ErrorKind::WriteZero.into())
         }
     }
 
-    /// The time when the whole line has come back.
+    /// The time when the last of the answers has come.
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<Option<Instant>> {
-        let count = self.stream.read(buffer)?;
-        if count == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        if !self.line[self.echoed..].starts_with(&buffer[..count]) {
-            return Err(client::wrong_answer());
-        }
-        self.echoed += count;
-        Ok((self.echoed == self.line.len()).then(Instant::now))
+        let count = self.client.stream.read(buffer)?;
+        let is_complete = self.client.dialogue.hear(&buffer[..count])?;
+        Ok(is_complete.then(Instant::now))
     }
 }
+
+const RECEIVE_BUFFER: usize = 64 * 1024;
 
 const EVENTS_PER_WAIT: usize = 1024;
 

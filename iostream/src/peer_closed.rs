@@ -8,7 +8,7 @@ use crate::error::CloseReason;
 use crate::shared::Shared;
 
 /// The future that [`IoStream::peer_closed`](crate::IoStream::peer_closed) returns.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[must_use = "futures do nothing unless awaited"]
 pub struct PeerClosed {
     shared: Weak<Shared>,

@@ -237,6 +237,23 @@ impl ReadHalf {
         PeerClosed::new(&self.shared)
     }
 
+    /// How many bytes have arrived that nobody has read, in bytes. Only what the stream has taken
+    /// from the system counts: there may be more.
+    ///
+    /// ```
+    /// # ioloop::testing::run(async {
+    /// let (client, server) = iostream::IoStream::pair();
+    /// let (mut reader, _writer) = server.split();
+    /// client.write(b"one\ntwo\n").await.unwrap();
+    /// reader.read_until(b"\n", 10).await.unwrap();
+    /// assert_eq!(reader.buffered(), 4);
+    /// # });
+    /// ```
+    pub fn buffered(&self) -> usize {
+        let shown = self.shown.as_ref().map_or(0, |shown| shown.len());
+        shown + self.shared.unread_len()
+    }
+
     /// When every wait of this stream ends, of both halves; see
     /// [`IoStream::set_deadline`](crate::IoStream::set_deadline).
     ///

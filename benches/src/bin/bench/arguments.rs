@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use squall_benches::client::LINE_LENGTH_MAX;
+use squall_benches::dialogue::Protocol;
+use squall_benches::http::Head;
+use squall_benches::load::Shape;
 
 use crate::Outcome;
-use crate::server::Subject;
+use crate::flags;
+use crate::subject::Subject;
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Command {
     Echo,
+    Http,
     Syscalls,
     Idle,
     Flood,
@@ -18,239 +22,178 @@ pub enum Command {
 
 pub struct Arguments {
     pub command: Command,
+    /// False for echo.
+    pub http: bool,
     /// The hand-written server if the command line names none, and the command does not add it
     /// to every comparison anyway.
     pub subjects: Vec<Subject>,
-    /// How many at a time; the measurement is repeated for each.
-    pub connections: Vec<usize>,
+    /// The measurement is repeated for each; empty until all flags are known.
+    pub shapes: Vec<Shape>,
     pub rounds: usize,
     pub slice: Duration,
     /// Bytes of a line, with its delimiter.
-    pub line_length: usize,
-    /// How many each idle connection has exchanged.
-    pub lines: usize,
-    /// How many lines are sent while strace counts.
+    pub line_length: Option<usize>,
+    pub head: Option<Head>,
+    /// How many each idle connection has made.
+    pub exchanges: usize,
+    /// How many are made while strace counts.
     pub requests: u64,
+    /// By their names in `PEERS`.
+    pub peers: Vec<&'static str>,
 }
 
 impl Arguments {
     pub fn parse(words: &[String]) -> Outcome<Arguments> {
         let Some((command, flags)) = words.split_first() else {
-            return Err(help().into());
+            return Err(flags::help().into());
         };
-        let Some((_, command, _)) = COMMANDS.iter().find(|(name, ..)| name == command) else {
-            return Err(format!("there is no command {command}; see --help").into());
-        };
-        let mut arguments = Arguments::defaults(*command);
+        let command = flags::command(command)?;
+        let mut arguments = Arguments::defaults(command);
         for pair in flags.chunks(2) {
             let [flag, value] = pair else {
                 return Err(format!("{} needs a value", pair[0]).into());
             };
-            arguments
-                .set(flag, value)
+            flags::set(&mut arguments, flag, value)
                 .map_err(|error| format!("{flag} {value}: {error}"))?;
         }
-        let compares = matches!(command, Command::Echo | Command::Syscalls);
-        if arguments.subjects.is_empty() && !compares {
-            arguments.subjects.push(Subject::reference("raw_echo")?);
+        arguments.check()?;
+        if arguments.shapes.is_empty() {
+            arguments.shapes = arguments.default_shapes();
+        }
+        if arguments.subjects.is_empty() && !arguments.compares() {
+            let reference = arguments.reference(arguments.reference_program())?;
+            arguments.subjects.push(reference);
         }
         Ok(arguments)
     }
 
+    pub fn protocol(&self) -> Protocol {
+        if self.http {
+            Protocol::Http(self.head.unwrap_or(Head::Small))
+        } else {
+            let line_length = self.line_length.unwrap_or(LINE_LENGTH);
+            Protocol::Echo { line_length }
+        }
+    }
+
+    /// The hand-written server, which the others are held against.
+    pub fn reference(&self, name: &str) -> Outcome<Subject> {
+        Subject::built(self.reference_program(), name)
+    }
+
+    pub fn peers(&self) -> Outcome<Vec<Subject>> {
+        if !self.http {
+            return Ok(Vec::new());
+        }
+        let chosen = PEERS.iter().filter(|(name, _)| self.peers.contains(name));
+        chosen
+            .map(|(name, program)| Subject::built(program, name))
+            .collect()
+    }
+
     fn defaults(command: Command) -> Arguments {
-        let connections = match command {
-            Command::Echo => vec![1, 64, 1024],
-            Command::Syscalls => vec![1, 64],
-            Command::Idle => vec![19_000],
-            Command::Flood => vec![200],
-            Command::Drain => vec![1000],
-        };
         Arguments {
             command,
+            http: command == Command::Http,
             subjects: Vec::new(),
-            connections,
+            shapes: Vec::new(),
             rounds: 24,
             slice: Duration::from_millis(300),
-            line_length: 32,
-            lines: 1,
+            line_length: None,
+            head: None,
+            exchanges: 1,
             requests: 20_000,
+            peers: PEERS.map(|(name, _)| name).into(),
         }
     }
 
-    fn set(&mut self, name: &str, value: &str) -> Outcome<()> {
-        let flag = FLAGS
-            .iter()
-            .find(|flag| flag.name == name)
-            .ok_or("no such flag")?;
-        if !flag.commands.contains(&self.command) {
-            return Err("this command has no such flag".into());
+    fn default_shapes(&self) -> Vec<Shape> {
+        let single = |connections| Shape {
+            connections,
+            depth: 1,
+        };
+        let pipelined = Shape {
+            connections: 64,
+            depth: 16,
+        };
+        match (self.command, self.http) {
+            (Command::Echo, _) => [1, 64, 1024].map(single).into(),
+            (Command::Http, _) => vec![single(1), single(64), single(1024), pipelined],
+            (Command::Syscalls, false) => [1, 64].map(single).into(),
+            (Command::Syscalls, true) => vec![single(1), single(64), pipelined],
+            (Command::Idle, false) => vec![single(19_000)],
+            (Command::Idle, true) => vec![single(10_000)],
+            (Command::Flood, _) => vec![single(200)],
+            (Command::Drain, _) => vec![single(1000)],
         }
-        (flag.set)(self, value)
+    }
+
+    fn check(&self) -> Outcome<()> {
+        if self.http && self.line_length.is_some() {
+            return Err("--length is for echo only".into());
+        }
+        if !self.http && self.head.is_some() {
+            return Err("--head is for HTTP only".into());
+        }
+        let is_pipelined = self.shapes.iter().any(|shape| shape.depth > 1);
+        if is_pipelined && !self.compares() {
+            return Err("--connections: this command sends one request at a time".into());
+        }
+        Ok(())
+    }
+
+    /// Whether the reference is measured along with the subjects.
+    fn compares(&self) -> bool {
+        use Command::{Echo, Http, Syscalls};
+        matches!(self.command, Echo | Http | Syscalls)
+    }
+
+    fn reference_program(&self) -> &'static str {
+        if self.http { "raw_http" } else { "raw_echo" }
     }
 }
 
-/// What `--help` prints.
-pub fn help() -> String {
-    let mut text = String::from("usage: bench COMMAND [FLAG VALUE ...]\n\ncommands:\n");
-    for (name, _, purpose) in COMMANDS {
-        text += &format!("  {name:<10}{purpose}\n");
+/// What HTTP servers are compared with beside the reference: names, and the programs.
+pub const PEERS: [(&str, &str); 2] = [("raw", "raw_http_canned"), ("hyper", "hyper_hello")];
+
+const LINE_LENGTH: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Outcome<Arguments> {
+        let words: Vec<String> = line.split_whitespace().map(String::from).collect();
+        Arguments::parse(&words)
     }
-    text += "\nflags:\n";
-    for flag in &FLAGS {
-        let takers = COMMANDS
-            .iter()
-            .filter(|(_, command, _)| flag.commands.contains(command));
-        let takers: Vec<&str> = takers.map(|(name, ..)| *name).collect();
-        let usage = format!("{} {}", flag.name, flag.value);
-        text += &format!("  {usage}  ({})\n", takers.join(", "));
-        text += &format!("      {}\n", flag.purpose);
+
+    #[test]
+    fn flag_that_would_have_no_effect_is_refused() {
+        for line in [
+            "echo --head small",
+            "http --length 100",
+            "syscalls --head browser",
+            "syscalls --protocol http --length 100",
+            "idle --subject ./server --connections 10x2",
+            "flood --peers raw",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
     }
-    text + NOTES
-}
 
-struct Flag {
-    name: &'static str,
-    value: &'static str,
-    commands: &'static [Command],
-    purpose: &'static str,
-    set: fn(&mut Arguments, &str) -> Outcome<()>,
-}
+    #[test]
+    fn shape_is_connections_and_perhaps_a_depth() {
+        let arguments = parse("http --connections 1,64x16").expect("arguments");
+        let shapes: Vec<String> = arguments.shapes.iter().map(Shape::to_string).collect();
+        assert_eq!(shapes, ["1", "64x16"]);
+        for wrong in ["0", "64x0", "64x1000", "x16", "64x", "64x16x2"] {
+            assert!(parse(&format!("http --connections {wrong}")).is_err());
+        }
+    }
 
-fn between(lowest: usize, highest: usize, text: &str) -> Outcome<usize> {
-    let number = text.parse()?;
-    if (lowest..=highest).contains(&number) {
-        Ok(number)
-    } else {
-        Err(format!("not between {lowest} and {highest}").into())
+    #[test]
+    fn order_of_flags_does_not_matter() {
+        let arguments = parse("syscalls --head browser --protocol http").expect("arguments");
+        assert_eq!(arguments.protocol(), Protocol::Http(Head::Browser));
     }
 }
-
-const COMMANDS: [(&str, Command, &str); 5] = [
-    (
-        "echo",
-        Command::Echo,
-        "requests per CPU-second, as a ratio to raw_echo and to a null test",
-    ),
-    (
-        "syscalls",
-        Command::Syscalls,
-        "system calls for each line, counted by strace",
-    ),
-    (
-        "idle",
-        Command::Idle,
-        "memory and CPU time of idle connections",
-    ),
-    (
-        "flood",
-        Command::Flood,
-        "more clients than the server has descriptors",
-    ),
-    (
-        "drain",
-        Command::Drain,
-        "how long the server takes to end after SIGINT",
-    ),
-];
-
-const FLAGS: [Flag; 7] = [
-    Flag {
-        name: "--subject",
-        value: "[NAME=]COMMAND",
-        commands: &[
-            Command::Echo,
-            Command::Syscalls,
-            Command::Idle,
-            Command::Flood,
-            Command::Drain,
-        ],
-        purpose: "a server to measure, any number of times; idle, flood, drain: else raw_echo",
-        set: |arguments, value| {
-            arguments.subjects.push(Subject::parse(value)?);
-            Ok(())
-        },
-    },
-    Flag {
-        name: "--connections",
-        value: "N[,N...]",
-        commands: &[
-            Command::Echo,
-            Command::Syscalls,
-            Command::Idle,
-            Command::Drain,
-        ],
-        purpose: "how many (echo: 1,64,1024; syscalls: 1,64; idle: 19000; drain: 1000)",
-        set: |arguments, value| {
-            let counts = value
-                .split(',')
-                .map(|count| between(1, CONNECTIONS_MAX, count));
-            arguments.connections = counts.collect::<Outcome<_>>()?;
-            Ok(())
-        },
-    },
-    Flag {
-        name: "--rounds",
-        value: "N",
-        commands: &[Command::Echo],
-        purpose: "how often each subject is loaded between two slices of the reference (24)",
-        set: |arguments, value| {
-            arguments.rounds = between(1, 10_000, value)?;
-            Ok(())
-        },
-    },
-    Flag {
-        name: "--slice",
-        value: "SECONDS",
-        commands: &[Command::Echo],
-        purpose: "how long a server is loaded at a time (0.3)",
-        set: |arguments, value| {
-            arguments.slice = Duration::try_from_secs_f64(value.parse()?)?;
-            if arguments.slice < SLICE_MIN {
-                return Err("too short to measure anything".into());
-            }
-            Ok(())
-        },
-    },
-    Flag {
-        name: "--length",
-        value: "BYTES",
-        commands: &[Command::Echo, Command::Syscalls],
-        purpose: "of a line, with its delimiter (32)",
-        set: |arguments, value| {
-            arguments.line_length = between(2, LINE_LENGTH_MAX, value)?;
-            Ok(())
-        },
-    },
-    Flag {
-        name: "--requests",
-        value: "N",
-        commands: &[Command::Syscalls],
-        purpose: "lines sent while strace counts (20000)",
-        set: |arguments, value| {
-            arguments.requests = between(1, 100_000_000, value)? as u64;
-            Ok(())
-        },
-    },
-    Flag {
-        name: "--lines",
-        value: "N",
-        commands: &[Command::Idle],
-        purpose: "that each connection exchanges before it idles (1)",
-        set: |arguments, value| {
-            arguments.lines = between(0, 1000, value)?;
-            Ok(())
-        },
-    },
-];
-
-const NOTES: &str = "
-A subject is a program, by its path, with arguments of its own if need be. It is given
---address 127.0.0.1 --port 0 and prints `listening on ADDRESS:PORT` once it is ready. It runs on
-core 0, the load generator on core 1. Processes that a server forks are not counted.
-";
-
-/// What a process may hold here, less what it needs for itself, is less than that anyway.
-const CONNECTIONS_MAX: usize = 1_000_000;
-
-/// A few clock ticks of the kernel.
-const SLICE_MIN: Duration = Duration::from_millis(10);

@@ -9,24 +9,26 @@ use rustix::buffer::spare_capacity;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
 use rustix::process::Signal;
-use squall_benches::client;
+use squall_benches::client::{self, Client};
+use squall_benches::dialogue::Protocol;
 
 use crate::Outcome;
 use crate::arguments::Arguments;
-use crate::server::{Server, Subject};
+use crate::server::Server;
+use crate::subject::Subject;
 
 pub fn run(arguments: &Arguments) -> Outcome<()> {
-    for &connections in &arguments.connections {
+    for shape in &arguments.shapes {
         for subject in &arguments.subjects {
-            measure(subject, connections)?;
+            measure(subject, &arguments.protocol(), shape.connections)?;
         }
     }
     Ok(())
 }
 
-fn measure(subject: &Subject, connections: usize) -> Outcome<()> {
-    let mut server = Server::start(subject)?;
-    let mut clients = Clients::open(&server, connections)?;
+fn measure(subject: &Subject, protocol: &Protocol, connections: usize) -> Outcome<()> {
+    let mut server = Server::start(subject, protocol)?;
+    let mut clients = Clients::open(&server, protocol, connections)?;
     let started = Instant::now();
     server.process.signal(Signal::INT)?;
     let ended = clients.watch(started + PATIENCE)?;
@@ -64,7 +66,7 @@ struct Clients {
 }
 
 impl Clients {
-    fn open(server: &Server, count: usize) -> Outcome<Clients> {
+    fn open(server: &Server, protocol: &Protocol, count: usize) -> Outcome<Clients> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let server_ended = server.process.ended()?;
         let once = EventFlags::IN | EventFlags::ONESHOT;
@@ -76,12 +78,13 @@ impl Clients {
         )?;
         let mut streams = Vec::with_capacity(count);
         for index in 0..count {
-            let mut stream = client::connect(server.address, index)?;
             // Every other one, and the last: the queue is first in, first out, so its answer
             // shows that the silent ones have been accepted too.
-            if index % 2 == 1 || index == count - 1 {
-                client::exchange(&mut stream, &client::line(LINE_LENGTH, index))?;
-            }
+            let stream = if index % 2 == 1 || index == count - 1 {
+                Client::open(server.address, protocol, index, 1)?.stream
+            } else {
+                client::connect(server.address, index)?
+            };
             stream.set_nonblocking(true)?;
             epoll::add(
                 &epoll,
@@ -163,5 +166,3 @@ const EVENTS_PER_WAIT: usize = 1024;
 
 /// The key of the server's process; no connection has this index.
 const SERVER_ENDED: u64 = u64::MAX;
-
-const LINE_LENGTH: usize = 32;

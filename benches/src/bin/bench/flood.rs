@@ -6,23 +6,26 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use squall_benches::client;
+use squall_benches::client::{self, Client};
+use squall_benches::dialogue::Protocol;
 
 use crate::Outcome;
 use crate::arguments::Arguments;
-use crate::server::{Server, Subject};
+use crate::server::Server;
+use crate::subject::Subject;
 
 pub fn run(arguments: &Arguments) -> Outcome<()> {
     for subject in &arguments.subjects {
-        measure(subject)?;
+        measure(subject, &arguments.protocol())?;
     }
     Ok(())
 }
 
-fn measure(subject: &Subject) -> Outcome<()> {
-    let server = Server::start_with_descriptors(subject, DESCRIPTORS)?;
-    let established = (0..ESTABLISHED).map(|index| open(&server, index));
-    let mut established: Vec<TcpStream> = established.collect::<io::Result<_>>()?;
+fn measure(subject: &Subject, protocol: &Protocol) -> Outcome<()> {
+    let server = Server::start_with_descriptors(subject, protocol, DESCRIPTORS)?;
+    let open = |index| Client::open(server.address, protocol, index, 1);
+    let established = (0..ESTABLISHED).map(open);
+    let mut established: Vec<Client> = established.collect::<io::Result<_>>()?;
     println!(
         "{}: {DESCRIPTORS} descriptors, {ESTABLISHED} established connections",
         subject.name
@@ -37,7 +40,7 @@ fn measure(subject: &Subject) -> Outcome<()> {
     report("in the flood", &observe(&server, &mut established, FLOOD)?);
     drop(flood);
     let started = Instant::now();
-    match open(&server, 0) {
+    match open(0) {
         Ok(_) => println!(
             "  new client answered after {:.1} ms",
             milliseconds(started.elapsed())
@@ -50,21 +53,21 @@ fn measure(subject: &Subject) -> Outcome<()> {
 
 /// What the established clients saw, and what it cost the server.
 struct Observation {
-    lines: usize,
-    /// Clients whose line was not answered; they send no other.
+    requests: usize,
+    /// Clients whose request was not answered; they send no other.
     lost: usize,
     slowest: Duration,
     cpu: f64,
 }
 
-/// Sends a line at a time over the established connections in turn.
+/// Makes a request at a time over the established connections in turn.
 fn observe(
     server: &Server,
-    established: &mut Vec<TcpStream>,
+    established: &mut Vec<Client>,
     duration: Duration,
 ) -> Outcome<Observation> {
     let mut observation = Observation {
-        lines: 0,
+        requests: 0,
         lost: 0,
         slowest: Duration::ZERO,
         cpu: 0.0,
@@ -72,16 +75,15 @@ fn observe(
     let cpu_before = server.cpu_time()?;
     let started = Instant::now();
     while started.elapsed() < duration && !established.is_empty() {
-        let turn = observation.lines % established.len();
-        let line = client::line(LINE_LENGTH, observation.lines);
-        match client::exchange(&mut established[turn], &line) {
+        let turn = observation.requests % established.len();
+        match established[turn].exchange() {
             Ok(waited) => observation.slowest = observation.slowest.max(waited),
             Err(_) => {
                 established.swap_remove(turn);
                 observation.lost += 1;
             }
         }
-        observation.lines += 1;
+        observation.requests += 1;
         thread::sleep(PACE);
     }
     let seconds = started.elapsed().as_secs_f64();
@@ -91,21 +93,15 @@ fn observe(
 
 fn report(when: &str, observation: &Observation) {
     let Observation {
-        lines,
+        requests,
         lost,
         slowest,
         cpu,
     } = observation;
     let (cpu, slowest) = (cpu * 100.0, milliseconds(*slowest));
     println!(
-        "  {when}: CPU {cpu:.1} %, {lines} lines, {lost} not answered, slowest {slowest:.2} ms"
+        "  {when}: CPU {cpu:.1} %, {requests} requests, {lost} not answered, slowest {slowest:.2} ms"
     );
-}
-
-fn open(server: &Server, index: usize) -> io::Result<TcpStream> {
-    let mut stream = client::connect(server.address, index)?;
-    client::exchange(&mut stream, &client::line(LINE_LENGTH, index))?;
-    Ok(stream)
 }
 
 fn milliseconds(duration: Duration) -> f64 {
@@ -122,8 +118,6 @@ const CLIENTS: usize = 200;
 const BEFORE: Duration = Duration::from_secs(1);
 const FLOOD: Duration = Duration::from_secs(5);
 
-/// Slow enough that the lines themselves cost the server nearly nothing: a loop that spins over
+/// Slow enough that the requests themselves cost the server nearly nothing: a loop that spins over
 /// clients it cannot accept then stands out.
 const PACE: Duration = Duration::from_millis(10);
-
-const LINE_LENGTH: usize = 32;

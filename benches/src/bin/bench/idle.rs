@@ -1,16 +1,18 @@
-//! What a connection costs that has exchanged a line and waits: memory, and CPU time.
+//! What a connection costs that has been answered and waits: memory, and CPU time.
 
 use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
-use squall_benches::client;
+use squall_benches::client::{self, Client};
+use squall_benches::dialogue::Protocol;
 
+use crate::Outcome;
 use crate::arguments::Arguments;
-use crate::server::{Server, Subject};
+use crate::server::Server;
+use crate::subject::Subject;
 use crate::table::Table;
-use crate::{Outcome, usage};
 
 pub fn run(arguments: &Arguments) -> Outcome<()> {
     let headings = [
@@ -21,32 +23,34 @@ pub fn run(arguments: &Arguments) -> Outcome<()> {
         "CPU %",
     ];
     let mut table = Table::new(&headings);
-    for &connections in &arguments.connections {
-        check_descriptors(connections)?;
+    for shape in &arguments.shapes {
+        check_descriptors(shape.connections)?;
         for subject in &arguments.subjects {
-            table.push(measure(subject, connections, arguments.lines)?);
+            table.push(measure(subject, shape.connections, arguments)?);
         }
     }
     println!("{table}");
     println!(
-        "Anonymous memory of the process, over that after one connection; none of the kernel's."
+        "Anonymous memory of all processes, over that after one connection; none of the kernel's."
     );
     Ok(())
 }
 
-fn measure(subject: &Subject, connections: usize, lines: usize) -> Outcome<[String; 5]> {
+fn measure(subject: &Subject, connections: usize, arguments: &Arguments) -> Outcome<[String; 5]> {
+    let protocol = arguments.protocol();
+    let exchanges = arguments.exchanges;
     let mut streams = Vec::with_capacity(connections);
     // After the connections, so that it is dropped before them: the side that closes first is left
     // with the ports in TIME_WAIT, and the next run needs ours.
-    let server = Server::start(subject)?;
+    let server = Server::start(subject, &protocol)?;
     // Stays open, so that what is measured is N connections more.
-    let _warm_up = open(&server, 0, lines.max(1))?;
+    let _warm_up = open(&server, &protocol, 0, exchanges.max(1))?;
     let before = memory(&server)?;
     for index in 0..connections {
-        streams.push(open(&server, index, lines)?);
+        streams.push(open(&server, &protocol, index, exchanges)?);
     }
     // The queue is first in, first out: once this one is answered all have been accepted.
-    drop(open(&server, 0, 1)?);
+    drop(open(&server, &protocol, 0, 1)?);
     let after = memory(&server)?;
     let cpu_before = server.cpu_time()?;
     thread::sleep(IDLE);
@@ -63,17 +67,26 @@ fn measure(subject: &Subject, connections: usize, lines: usize) -> Outcome<[Stri
     ])
 }
 
-fn open(server: &Server, index: usize, lines: usize) -> Outcome<TcpStream> {
-    let mut stream = client::connect(server.address, index)?;
-    for _ in 0..lines {
-        client::exchange(&mut stream, &client::line(LINE_LENGTH, index))?;
+/// Without an exchange the server may not have accepted it yet.
+fn open(
+    server: &Server,
+    protocol: &Protocol,
+    index: usize,
+    exchanges: usize,
+) -> Outcome<TcpStream> {
+    if exchanges == 0 {
+        return Ok(client::connect(server.address, index)?);
     }
-    Ok(stream)
+    let mut client = Client::open(server.address, protocol, index, 1)?;
+    for _ in 1..exchanges {
+        client.exchange()?;
+    }
+    Ok(client.stream)
 }
 
 fn memory(server: &Server) -> Outcome<u64> {
     thread::sleep(SETTLE);
-    Ok(usage::anonymous_memory(server.process.pid())?)
+    server.memory()
 }
 
 fn check_descriptors(connections: usize) -> Outcome<()> {
@@ -85,8 +98,6 @@ fn check_descriptors(connections: usize) -> Outcome<()> {
     }
     Ok(())
 }
-
-const LINE_LENGTH: usize = 32;
 
 /// Time to measure the CPU time of doing nothing.
 const IDLE: Duration = Duration::from_secs(5);

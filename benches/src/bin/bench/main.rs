@@ -1,16 +1,18 @@
-//! Measures line echo servers against one written by hand: `bench --help` says how.
+//! Measures line echo and HTTP servers against ones written by hand: `bench --help` says how.
 
 mod arguments;
 mod cores;
 mod drain;
-mod echo;
+mod flags;
 mod flood;
 mod idle;
 mod process;
 mod server;
 mod statistics;
+mod subject;
 mod syscalls;
 mod table;
+mod throughput;
 mod usage;
 
 use std::error::Error;
@@ -23,7 +25,7 @@ use crate::arguments::{Arguments, Command};
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if words.iter().any(|word| word == "--help") {
-        print!("{}", arguments::help());
+        print!("{}", flags::help());
         return ExitCode::SUCCESS;
     }
     match Arguments::parse(&words).and_then(|arguments| run(&arguments)) {
@@ -39,7 +41,7 @@ fn run(arguments: &Arguments) -> Outcome<()> {
     raise_descriptor_limit()?;
     cores::pin_load()?;
     match arguments.command {
-        Command::Echo => echo::run(arguments),
+        Command::Echo | Command::Http => throughput::run(arguments),
         Command::Syscalls => syscalls::run(arguments),
         Command::Idle => idle::run(arguments),
         Command::Flood => flood::run(arguments),

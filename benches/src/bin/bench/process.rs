@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
-/// Killed and waited for when dropped.
+use crate::usage;
+
+/// Killed and waited for when dropped, with the processes that it has forked.
 pub struct Process {
     child: Child,
     /// What it prints on standard output and standard error.
@@ -49,12 +51,14 @@ impl Process {
 
     /// Waits until it has ended, and kills it if it has not after `patience`.
     pub fn wait(&mut self, patience: Duration) -> io::Result<ExitStatus> {
-        let ended = self.ended()?;
-        let timeout = Timespec::try_from(patience).map_err(io::Error::other)?;
-        if poll(&mut [PollFd::new(&ended, PollFlags::IN)], Some(&timeout))? == 0 {
-            self.child.kill()?;
+        if !self.ends_within(patience)? {
+            self.kill()?;
         }
         self.child.wait()
+    }
+
+    pub fn has_ended(&self) -> io::Result<bool> {
+        self.ends_within(Duration::ZERO)
     }
 
     /// A descriptor that is readable once the process has ended.
@@ -65,12 +69,34 @@ impl Process {
     pub fn pid(&self) -> Pid {
         Pid::from_child(&self.child)
     }
+
+    fn ends_within(&self, patience: Duration) -> io::Result<bool> {
+        let ended = self.ended()?;
+        let timeout = Timespec::try_from(patience).map_err(io::Error::other)?;
+        Ok(poll(&mut [PollFd::new(&ended, PollFlags::IN)], Some(&timeout))? > 0)
+    }
+
+    /// Its children do not end by themselves when it is killed. They go after it, or it would fork
+    /// others in their place.
+    fn kill(&mut self) -> io::Result<()> {
+        // Once it was waited for, its number may be somebody else's.
+        if self.child.try_wait()?.is_some() {
+            return Ok(());
+        }
+        let family = usage::family(self.pid())?;
+        self.child.kill()?;
+        for &descendant in &family[1..] {
+            // Fails when it has ended by itself.
+            let _ = kill_process(descendant, Signal::KILL);
+        }
+        Ok(())
+    }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Fails when it has ended and was waited for: nothing is left to do then.
-        let _ = self.child.kill();
+        // Fails when there is nothing left to do.
+        let _ = self.kill();
         let _ = self.child.wait();
     }
 }

@@ -1,109 +1,82 @@
-//! A line echo server under test: how it is named, started and found.
+//! One running server under test: how it is started, found and measured.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::Pid;
+use squall_benches::client::Client;
+use squall_benches::dialogue::Protocol;
+
 use crate::process::Process;
+use crate::subject::Subject;
 use crate::{Outcome, cores, usage};
 
-/// A program that takes `--address` and `--port` and prints `listening on ADDRESS:PORT`.
-pub struct Subject {
-    pub name: String,
-    /// The program, then arguments of its own.
-    command: Vec<String>,
-}
-
-impl Subject {
-    /// From `[NAME=]PROGRAM [ARGUMENT ...]`; without a name it is called like the program's file.
-    pub fn parse(text: &str) -> Outcome<Subject> {
-        let (name, command) = match text.split_once('=') {
-            Some((name, command)) if !name.contains(['/', ' ']) => (name, command),
-            _ => (file_name(text), text),
-        };
-        let command: Vec<String> = command.split_whitespace().map(String::from).collect();
-        if command.is_empty() {
-            return Err(format!("--subject {text}: no program").into());
-        }
-        Ok(Subject {
-            name: name.to_string(),
-            command,
-        })
-    }
-
-    /// The hand-written server, which is built beside this program.
-    pub fn reference(name: &str) -> Outcome<Subject> {
-        let program = std::env::current_exe()?.with_file_name("raw_echo");
-        let program = program
-            .into_os_string()
-            .into_string()
-            .map_err(|_| "path is not UTF-8")?;
-        Ok(Subject {
-            name: name.to_string(),
-            command: vec![program],
-        })
-    }
-
-    fn command(&self) -> Command {
-        let mut command = Command::new(&self.command[0]);
-        command
-            .args(&self.command[1..])
-            .args(["--address", "127.0.0.1", "--port", "0"]);
-        command
-    }
-
-    fn command_with_descriptors(&self, maximum: usize) -> Command {
-        let mut command = Command::new("sh");
-        command.args(["-c", &format!("ulimit -n {maximum}; exec \"$0\" \"$@\"")]);
-        command
-            .arg(&self.command[0])
-            .args(self.command().get_args());
-        command
-    }
-}
-
-/// One running server, on a core that it shares with the other servers only.
+/// A process, and those that it has forked, on a core that they share with other servers only.
 pub struct Server {
     pub process: Process,
     pub address: SocketAddr,
 }
 
 impl Server {
-    pub fn start(subject: &Subject) -> Outcome<Server> {
-        Server::start_command(subject, subject.command())
+    pub fn start(subject: &Subject, protocol: &Protocol) -> Outcome<Server> {
+        Server::start_command(subject, subject.command(), protocol)
     }
 
-    pub fn start_with_descriptors(subject: &Subject, maximum: usize) -> Outcome<Server> {
-        Server::start_command(subject, subject.command_with_descriptors(maximum))
+    pub fn start_with_descriptors(
+        subject: &Subject,
+        protocol: &Protocol,
+        maximum: usize,
+    ) -> Outcome<Server> {
+        Server::start_command(subject, subject.command_with_descriptors(maximum), protocol)
     }
 
-    fn start_command(subject: &Subject, mut command: Command) -> Outcome<Server> {
-        let failed = |what: String| format!("{} ({}): {what}", subject.name, subject.command[0]);
-        let process = Process::start(&mut command).map_err(|error| failed(error.to_string()))?;
-        let deadline = Instant::now() + START_TIMEOUT;
-        let mut printed = Vec::new();
-        while let Some(line) = process.next_line(deadline) {
-            if let Some(address) = address_in(&line) {
-                usage::threads(process.pid())?
-                    .into_iter()
-                    .try_for_each(cores::pin_server)?;
-                return Ok(Server { process, address });
-            }
-            printed.push(line);
+    fn start_command(subject: &Subject, command: Command, protocol: &Protocol) -> Outcome<Server> {
+        Server::launch(command, subject.address, protocol)
+            .map_err(|error| format!("{} ({}): {error}", subject.name, subject.program()).into())
+    }
+
+    fn launch(
+        mut command: Command,
+        known_address: Option<SocketAddr>,
+        protocol: &Protocol,
+    ) -> Outcome<Server> {
+        if let Some(address) = known_address {
+            check_nobody_listens(address)?;
         }
-        Err(failed(format!(
-            "did not say where it listens, but: {}",
-            printed.join("\n")
-        ))
-        .into())
+        let process = Process::start(&mut command)?;
+        let address = match known_address {
+            Some(address) => wait_until_it_answers(&process, address, protocol)?,
+            None => wait_until_it_says_where(&process)?,
+        };
+        let server = Server { process, address };
+        for process in server.family()? {
+            usage::threads(process)?
+                .into_iter()
+                .try_for_each(cores::pin_server)?;
+        }
+        Ok(server)
     }
 
-    /// On a processor, all threads together.
+    /// Its process and those that came of it.
+    pub fn family(&self) -> Outcome<Vec<Pid>> {
+        Ok(usage::family(self.process.pid())?)
+    }
+
+    /// On a processor, all threads of all its processes together.
     pub fn cpu_time(&self) -> Outcome<Duration> {
-        // A thread's figure is brought up to date when it goes to sleep. The echo that ended the
+        // A thread's figure is brought up to date when it goes to sleep. The answer that ended the
         // measurement went out a moment before the server did.
-        std::thread::sleep(GOES_TO_SLEEP);
-        Ok(usage::cpu_time(self.process.pid())?)
+        thread::sleep(GOES_TO_SLEEP);
+        let times = self.family()?.into_iter().map(usage::cpu_time);
+        Ok(times.sum::<Result<_, _>>()?)
+    }
+
+    /// Bytes of anonymous memory, of all its processes together.
+    pub fn memory(&self) -> Outcome<u64> {
+        let memory = self.family()?.into_iter().map(usage::anonymous_memory);
+        Ok(memory.sum::<Result<_, _>>()?)
     }
 
     /// Passes on what the server has printed since it was ready.
@@ -119,6 +92,19 @@ impl Server {
     }
 }
 
+fn wait_until_it_says_where(process: &Process) -> Outcome<SocketAddr> {
+    let deadline = Instant::now() + START_TIMEOUT;
+    let mut printed = Vec::new();
+    while let Some(line) = process.next_line(deadline) {
+        if let Some(address) = address_in(&line) {
+            return Ok(address);
+        }
+        printed.push(line);
+    }
+    let printed = printed.join("\n");
+    Err(format!("did not say where it listens, but: {printed}").into())
+}
+
 fn address_in(line: &str) -> Option<SocketAddr> {
     let place = line
         .strip_prefix("listening on ")?
@@ -131,12 +117,38 @@ fn address_in(line: &str) -> Option<SocketAddr> {
         .ok()
 }
 
-fn file_name(text: &str) -> &str {
-    let program = text.split_whitespace().next().unwrap_or_default();
-    program.rsplit('/').next().unwrap_or(program)
+/// Or a server that cannot start would be mistaken for the one that already has its address.
+fn check_nobody_listens(address: SocketAddr) -> Outcome<()> {
+    match TcpStream::connect(address) {
+        Ok(_) => Err(format!("somebody already listens on {address}").into()),
+        Err(_) => Ok(()),
+    }
+}
+
+/// An answer also shows that the process which gives it has been forked.
+fn wait_until_it_answers(
+    process: &Process,
+    address: SocketAddr,
+    protocol: &Protocol,
+) -> Outcome<SocketAddr> {
+    let deadline = Instant::now() + START_TIMEOUT;
+    loop {
+        let error = match Client::open(address, protocol, 0, 1) {
+            Ok(_) => return Ok(address),
+            Err(error) => error,
+        };
+        if process.has_ended()? || Instant::now() > deadline {
+            let printed = process.printed().join("\n");
+            return Err(format!("does not answer on {address}: {error}; {printed}").into());
+        }
+        thread::sleep(STARTS);
+    }
 }
 
 const START_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Between two attempts to connect.
+const STARTS: Duration = Duration::from_millis(20);
 
 /// A server that complains about each client it cannot have says the same over and over.
 const LINES_PRINTED: usize = 10;
@@ -153,14 +165,5 @@ mod tests {
         assert_eq!(address_in("listening on 127.0.0.1:80"), address);
         assert_eq!(address_in("listening on http://127.0.0.1:80/"), address);
         assert_eq!(address_in("starting"), None);
-    }
-
-    #[test]
-    fn equals_sign_in_an_argument_is_not_taken_for_a_name() {
-        let subject = Subject::parse("./echo --mode=fast").expect("a subject");
-        assert_eq!(subject.name, "echo");
-        let subject = Subject::parse("old=./echo --mode=fast").expect("a subject");
-        assert_eq!(subject.name, "old");
-        assert_eq!(subject.command, ["./echo", "--mode=fast"]);
     }
 }

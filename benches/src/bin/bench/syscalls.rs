@@ -1,34 +1,35 @@
-//! System calls for each line, counted by strace. It slows the server down, which does not matter
+//! System calls for each request, counted by strace. It slows the server down, which does not matter
 //! where calls are counted and not timed.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 use squall_benches::load::{Limit, Load};
 
 use crate::arguments::Arguments;
 use crate::process::Process;
-use crate::server::{Server, Subject};
+use crate::server::Server;
 use crate::table::Table;
 use crate::{Outcome, cores};
 
 pub fn run(arguments: &Arguments) -> Outcome<()> {
-    let reference = Subject::reference("reference")?;
-    let mut table = Table::new(&["connections", "subject", "calls per line", "each"]);
-    for &connections in &arguments.connections {
+    let protocol = arguments.protocol();
+    let reference = arguments.reference("reference")?;
+    let mut table = Table::new(&["connections", "subject", "calls per request", "each"]);
+    for &shape in &arguments.shapes {
         for subject in std::iter::once(&reference).chain(&arguments.subjects) {
-            let server = Server::start(subject)?;
-            let mut load = Load::open(server.address, connections, arguments.line_length)?;
-            let calls = count(server.process.pid(), || {
+            let server = Server::start(subject, &protocol)?;
+            let mut load = Load::open(server.address, &protocol, shape)?;
+            let calls = count(&server, || {
                 Ok(load.run(&Limit::Requests(arguments.requests))?.requests)
             })?;
-            let total: f64 = calls.iter().map(|(_, per_line)| per_line).sum();
+            let total: f64 = calls.iter().map(|(_, per_request)| per_request).sum();
             let each = calls
                 .iter()
-                .map(|(name, per_line)| format!("{name} {per_line:.3}"));
+                .map(|(name, per_request)| format!("{name} {per_request:.3}"));
             table.push([
-                connections.to_string(),
+                shape.to_string(),
                 subject.name.clone(),
                 format!("{total:.3}"),
                 each.collect::<Vec<_>>().join(", "),
@@ -44,17 +45,23 @@ pub fn run(arguments: &Arguments) -> Outcome<()> {
 }
 
 /// Calls by name for each of the requests that `work` makes, the most frequent first.
-fn count(server: Pid, work: impl FnOnce() -> Outcome<u64>) -> Outcome<Vec<(String, f64)>> {
+fn count(server: &Server, work: impl FnOnce() -> Outcome<u64>) -> Outcome<Vec<(String, f64)>> {
     let mut command = Command::new("strace");
-    command.args(["-c", "-f", "-p", &server.as_raw_nonzero().to_string()]);
+    command.args(["-c", "-f"]);
+    let processes = server.family()?;
+    for process in &processes {
+        command.args(["-p", &process.as_raw_nonzero().to_string()]);
+    }
     let mut strace = Process::start(&mut command)
         .map_err(|error| format!("strace does not start, is it installed? {error}"))?;
     // The server is stopped while strace looks at it, and the load generator never sleeps.
     cores::pin_server(strace.pid())?;
     let deadline = Instant::now() + STRACE_TIMEOUT;
-    let attached = strace.next_line(deadline).ok_or("strace says nothing")?;
-    if !attached.contains("attached") {
-        return Err(attached.into());
+    for _ in &processes {
+        let attached = strace.next_line(deadline).ok_or("strace says nothing")?;
+        if !attached.contains("attached") {
+            return Err(attached.into());
+        }
     }
     let requests = work()?;
     strace.signal(Signal::INT)?;

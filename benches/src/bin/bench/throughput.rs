@@ -3,43 +3,42 @@
 
 use std::time::Duration;
 
+use squall_benches::dialogue::Protocol;
 use squall_benches::histogram::Histogram;
-use squall_benches::load::{Limit, Load};
+use squall_benches::load::{Limit, Load, Shape};
 
 use crate::Outcome;
 use crate::arguments::Arguments;
-use crate::server::{Server, Subject};
+use crate::server::Server;
 use crate::statistics::{median, quantile};
 use crate::table::Table;
 
 pub fn run(arguments: &Arguments) -> Outcome<()> {
-    let (reference, null) = (
-        Subject::reference("reference")?,
-        Subject::reference("null")?,
-    );
-    let subjects = [&reference, &null].into_iter().chain(&arguments.subjects);
+    let protocol = arguments.protocol();
+    let reference = arguments.reference("reference")?;
+    let null = arguments.reference("null")?;
+    let peers = arguments.peers()?;
+    let subjects = [&reference, &null].into_iter();
+    let subjects = subjects.chain(&peers).chain(&arguments.subjects);
     let servers: Vec<(&str, Server)> = subjects
-        .map(|subject| Ok((subject.name.as_str(), Server::start(subject)?)))
+        .map(|subject| Ok((subject.name.as_str(), Server::start(subject, &protocol)?)))
         .collect::<Outcome<_>>()?;
     let mut table = Table::new(&HEADINGS);
-    for &connections in &arguments.connections {
-        eprintln!("{connections} connections ...");
+    for &shape in &arguments.shapes {
+        eprintln!("{shape} connections ...");
         let mut contenders: Vec<Contender> = servers
             .iter()
             .map(|(name, server)| {
-                Contender::open(name, server, connections, arguments)
+                Contender::open(name, server, &protocol, shape, arguments.slice)
                     .map_err(|error| format!("{name}: {error}").into())
             })
             .collect::<Outcome<_>>()?;
         for round in 0..arguments.rounds {
-            run_round(
-                &mut contenders,
-                round % 2 == 1,
-                &Limit::Time(arguments.slice),
-            )?;
+            let limit = Limit::Time(arguments.slice);
+            run_round(&mut contenders, round % 2 == 1, &limit)?;
         }
         for contender in &contenders {
-            table.push(contender.row(connections));
+            table.push(contender.row(shape));
         }
     }
     println!("{table}");
@@ -87,12 +86,13 @@ impl<'run> Contender<'run> {
     fn open(
         name: &'run str,
         server: &'run Server,
-        connections: usize,
-        arguments: &Arguments,
+        protocol: &Protocol,
+        shape: Shape,
+        slice: Duration,
     ) -> Outcome<Contender<'run>> {
-        let mut load = Load::open(server.address, connections, arguments.line_length)?;
+        let mut load = Load::open(server.address, protocol, shape)?;
         // Not counted: the first slice fills caches and grows buffers.
-        load.run(&Limit::Time(arguments.slice))?;
+        load.run(&Limit::Time(slice))?;
         Ok(Contender {
             name,
             server,
@@ -123,7 +123,7 @@ impl<'run> Contender<'run> {
         Ok(requests / cpu_seconds)
     }
 
-    fn row(&self, connections: usize) -> [String; 9] {
+    fn row(&self, shape: Shape) -> [String; 10] {
         let (ratio, quartiles) = match self.ratios.as_slice() {
             [] => ("-".to_string(), "-".to_string()),
             ratios => (
@@ -136,7 +136,7 @@ impl<'run> Contender<'run> {
             ),
         };
         [
-            connections.to_string(),
+            shape.to_string(),
             self.name.to_string(),
             ratio,
             quartiles,
@@ -145,6 +145,7 @@ impl<'run> Contender<'run> {
             format!("{:.0}", median(&self.busy) * 100.0),
             microseconds(self.latencies.quantile(0.5)),
             microseconds(self.latencies.quantile(0.99)),
+            self.load.answer_length().to_string(),
         ]
     }
 }
@@ -153,7 +154,7 @@ fn microseconds(duration: Duration) -> String {
     format!("{:.0}", duration.as_secs_f64() * 1e6)
 }
 
-const HEADINGS: [&str; 9] = [
+const HEADINGS: [&str; 10] = [
     "connections",
     "subject",
     "ratio",
@@ -163,4 +164,5 @@ const HEADINGS: [&str; 9] = [
     "busy %",
     "p50 us",
     "p99 us",
+    "bytes",
 ];

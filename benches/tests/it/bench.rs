@@ -1,0 +1,78 @@
+//! The program as it is called, on little load. It wants two cores.
+
+use std::net::TcpListener;
+use std::process::{Command, Output};
+
+#[test]
+fn http_is_measured_in_each_shape_with_its_peer() {
+    let words = "http --peers raw --rounds 1 --slice 0.02 --connections 2,2x4";
+    let printed = succeed(&bench(words, &[RAW_HTTP]));
+    for shape in ["2 ", "2x4 "] {
+        for subject in ["reference", "null", "raw", "raw_http"] {
+            let is_row = |line: &&str| {
+                let mut words = line.split_whitespace();
+                line.starts_with(shape) && words.nth(1) == Some(subject)
+            };
+            let row = printed.lines().find(is_row);
+            let row = row.unwrap_or_else(|| panic!("no {subject} at {shape}: {printed}"));
+            assert!(row.ends_with(" 130"), "{row}");
+        }
+    }
+}
+
+#[test]
+fn echo_is_still_measured() {
+    let words = "echo --rounds 1 --slice 0.02 --connections 2";
+    assert!(succeed(&bench(words, &[])).contains("null"));
+}
+
+#[test]
+fn server_that_speaks_no_http_is_not_measured() {
+    let words = "http --peers none --rounds 1 --slice 0.02 --connections 1";
+    let output = bench(words, &[env!("CARGO_BIN_EXE_raw_echo")]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no HTTP response"));
+}
+
+#[test]
+fn foreign_server_is_found_measured_and_ended_with_its_children() {
+    let address = free_address();
+    let port = address.rsplit(':').next().unwrap();
+    // The shell stays, with the server as its child, and nobody reads what that prints.
+    let subject = format!("foreign@{address}=sh -c '{RAW_HTTP} --port {port} > /dev/null; true'");
+    let words = "http --peers none --rounds 1 --slice 0.02 --connections 2";
+    assert!(succeed(&bench(words, &[&subject])).contains("foreign"));
+    // Or the next one would find the address taken.
+    TcpListener::bind(&address).unwrap();
+}
+
+#[test]
+fn address_that_somebody_has_is_not_measured() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let subject = format!("taken@{}=sleep 10", listener.local_addr().unwrap());
+    let output = bench("idle --protocol http --connections 1", &[&subject]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("already listens"));
+}
+
+fn bench(words: &str, subjects: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bench"));
+    command.args(words.split(' '));
+    for subject in subjects {
+        command.args(["--subject", subject]);
+    }
+    command.output().unwrap()
+}
+
+fn succeed(output: &Output) -> String {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+const RAW_HTTP: &str = env!("CARGO_BIN_EXE_raw_http");

@@ -1,0 +1,66 @@
+//! The Date field, made once a second.
+
+use std::cell::Cell;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A date as RFC 9110 (5.6.7) wants it: `Sun, 06 Nov 1994 08:49:37 GMT`.
+type Date = [u8; 29];
+
+#[derive(Clone, Copy)]
+struct Made {
+    date: Date,
+    /// On the loop's clock, from the first to just before the other.
+    valid: (Instant, Instant),
+}
+
+thread_local! {
+    static LAST: Cell<Option<Made>> = const { Cell::new(None) };
+}
+
+/// The date at `now`, which is the loop's.
+pub(crate) fn date(now: Instant) -> Date {
+    let last = LAST.get();
+    match last.filter(|last| last.valid.0 <= now && now < last.valid.1) {
+        Some(last) => last.date,
+        None => {
+            let made = make(now);
+            LAST.set(Some(made));
+            made.date
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the loop's clock does not know what day it is"
+)]
+fn make(now: Instant) -> Made {
+    let time = SystemTime::now();
+    let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let rest = Duration::from_secs(1) - Duration::from_nanos(since_epoch.subsec_nanos().into());
+    let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(since_epoch.as_secs()));
+    let date = text.as_bytes().try_into();
+    Made {
+        date: date.expect("dates have 29 characters until the year 9999"),
+        valid: (now, now + rest),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_is_kept_for_the_rest_of_its_second_and_no_longer() {
+        let now = ioloop::IoLoop::current().now();
+        let first = date(now);
+        assert_eq!(date(now), first);
+        let (from, until) = LAST.get().unwrap().valid;
+        assert!(from == now && until - now <= Duration::from_secs(1));
+        // A loop with a clock of its own does not get the other's.
+        date(now - Duration::from_secs(1));
+        assert!(LAST.get().unwrap().valid.0 < now);
+        let text = std::str::from_utf8(&first).unwrap();
+        assert!(httpdate::parse_http_date(text).is_ok(), "{text}");
+    }
+}

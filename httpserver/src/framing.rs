@@ -1,0 +1,228 @@
+//! What a head says of its message: where the body ends, and whether the connection goes on.
+
+use http::Version;
+use httparse::Header;
+
+use crate::reject::{BAD_REQUEST, BODY_TOO_LARGE, EXPECTATION_FAILED, NOT_IMPLEMENTED, Reject};
+use crate::target::is_host;
+
+/// Where a request's body ends (RFC 9112, 6.3).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Framing {
+    None,
+    Length(u64),
+    Chunked,
+}
+
+/// The header fields that concern a server, found in one pass.
+///
+/// What could be understood in two ways is refused, also where RFC 9112 lets a server choose: a
+/// proxy in front may have chosen otherwise.
+#[derive(Debug, Default)]
+pub(crate) struct Fields<'a> {
+    hosts: usize,
+    host: &'a [u8],
+    content_length: Option<&'a [u8]>,
+    /// Every element of every Transfer-Encoding field, as long as all are `chunked`.
+    codings: usize,
+    has_transfer_encoding: bool,
+    expect: Option<&'a [u8]>,
+    has_close: bool,
+    has_keep_alive: bool,
+    has_upgrade: bool,
+}
+
+impl<'a> Fields<'a> {
+    pub(crate) fn collect(headers: &[Header<'a>]) -> Result<Fields<'a>, Reject> {
+        let mut fields = Fields::default();
+        for header in headers {
+            let is = |name: &str| header.name.eq_ignore_ascii_case(name);
+            // By length first: most fields are none of ours.
+            match header.name.len() {
+                4 if is("host") => {
+                    fields.hosts += 1;
+                    fields.host = header.value;
+                }
+                6 if is("expect") => fields.expect = Some(header.value),
+                10 if is("connection") => fields.connection(header.value),
+                14 if is("content-length") => fields.content_length(header.value)?,
+                17 if is("transfer-encoding") => fields.transfer_encoding(header.value)?,
+                _ => {}
+            }
+        }
+        Ok(fields)
+    }
+
+    /// Exactly one Host in HTTP/1.1, and nothing else than a host in it (RFC 9112, 3.2).
+    pub(crate) fn check_host(&self, version: Version) -> Result<(), Reject> {
+        if self.hosts > 1 {
+            return Err(BAD_REQUEST.because("more than one Host"));
+        }
+        if self.hosts == 0 && version == Version::HTTP_11 {
+            return Err(BAD_REQUEST.because("no Host"));
+        }
+        match std::str::from_utf8(self.host) {
+            Ok(host) if is_host(host) => Ok(()),
+            _ => Err(BAD_REQUEST.because("a bad Host")),
+        }
+    }
+
+    pub(crate) fn framing(&self, version: Version) -> Result<Framing, Reject> {
+        if self.has_transfer_encoding {
+            return match (self.codings, self.content_length) {
+                (_, Some(_)) => {
+                    Err(BAD_REQUEST.because("both Content-Length and Transfer-Encoding"))
+                }
+                _ if version == Version::HTTP_10 => {
+                    Err(BAD_REQUEST.because("a Transfer-Encoding in HTTP/1.0"))
+                }
+                (1, None) => Ok(Framing::Chunked),
+                _ => Err(BAD_REQUEST.because("a bad Transfer-Encoding")),
+            };
+        }
+        match self.content_length {
+            None => Ok(Framing::None),
+            Some(digits) => match decimal(digits)? {
+                0 => Ok(Framing::None),
+                length => Ok(Framing::Length(length)),
+            },
+        }
+    }
+
+    /// Kept unless somebody says otherwise in HTTP/1.1, closed unless in 1.0 (RFC 9112, 9.3).
+    pub(crate) fn keeps_alive(&self, version: Version) -> bool {
+        !self.has_close && (version == Version::HTTP_11 || self.has_keep_alive)
+    }
+
+    /// HTTP/1.0 knows no expectations (RFC 9110, 10.1.1).
+    pub(crate) fn expects_continue(&self, version: Version) -> Result<bool, Reject> {
+        match self.expect {
+            Some(_) if version == Version::HTTP_10 => Ok(false),
+            Some(value) if value.eq_ignore_ascii_case(b"100-continue") => Ok(true),
+            Some(_) => Err(EXPECTATION_FAILED),
+            None => Ok(false),
+        }
+    }
+
+    pub(crate) fn may_upgrade(&self, version: Version) -> bool {
+        self.has_upgrade && version == Version::HTTP_11
+    }
+
+    fn connection(&mut self, value: &[u8]) {
+        for option in elements(value) {
+            self.has_close |= option.eq_ignore_ascii_case(b"close");
+            self.has_keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+            self.has_upgrade |= option.eq_ignore_ascii_case(b"upgrade");
+        }
+    }
+
+    fn content_length(&mut self, value: &'a [u8]) -> Result<(), Reject> {
+        match self.content_length.replace(value) {
+            Some(_) => Err(BAD_REQUEST.because("more than one Content-Length")),
+            None => Ok(()),
+        }
+    }
+
+    fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), Reject> {
+        self.has_transfer_encoding = true;
+        for coding in elements(value) {
+            if !coding.eq_ignore_ascii_case(b"chunked") {
+                return Err(NOT_IMPLEMENTED.because("a Transfer-Encoding other than chunked"));
+            }
+            self.codings += 1;
+        }
+        Ok(())
+    }
+}
+
+/// The elements of a list, of which empty ones do not count (RFC 9110, 5.6.1).
+fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value
+        .split(|&byte| byte == b',')
+        .map(trim)
+        .filter(|element| !element.is_empty())
+}
+
+/// Only blanks and tabs are whitespace here, whatever Unicode says.
+pub(crate) fn trim(value: &[u8]) -> &[u8] {
+    let is_text = |&byte: &u8| byte != b' ' && byte != b'\t';
+    let start = value.iter().position(is_text).unwrap_or(value.len());
+    let end = value
+        .iter()
+        .rposition(is_text)
+        .map_or(start, |last| last + 1);
+    &value[start..end]
+}
+
+/// Digits and nothing else: no sign, no blank, no underscore.
+pub(crate) fn decimal(digits: &[u8]) -> Result<u64, Reject> {
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return Err(BAD_REQUEST.because("a Content-Length that is no number"));
+    }
+    let add = |number: u64, digit: &u8| {
+        let number = number.checked_mul(10)?;
+        number.checked_add(u64::from(digit - b'0'))
+    };
+    digits.iter().try_fold(0, add).ok_or(BODY_TOO_LARGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields<'a>(headers: &'a [(&'a str, &'a str)]) -> Result<Fields<'a>, Reject> {
+        let headers: Vec<_> = headers
+            .iter()
+            .map(|&(name, value)| {
+                let value = value.as_bytes();
+                Header { name, value }
+            })
+            .collect();
+        Fields::collect(&headers)
+    }
+
+    fn framing(headers: &[(&str, &str)]) -> Result<Framing, u16> {
+        fields(headers)
+            .and_then(|fields| fields.framing(Version::HTTP_11))
+            .map_err(|reject| reject.status.as_u16())
+    }
+
+    #[test]
+    fn a_body_has_one_end_or_the_request_is_refused() {
+        let (length, coding) = ("Content-Length", "transfer-encoding");
+        assert_eq!(framing(&[]), Ok(Framing::None));
+        assert_eq!(framing(&[(length, "5")]), Ok(Framing::Length(5)));
+        assert_eq!(framing(&[(length, "00")]), Ok(Framing::None));
+        assert_eq!(framing(&[(coding, ", Chunked\t,")]), Ok(Framing::Chunked));
+        for bad in ["", "+5", "5 5", "5,5", "0x5", "5_0", "-1"] {
+            assert_eq!(framing(&[(length, bad)]), Err(400), "{bad}");
+        }
+        assert_eq!(framing(&[(length, "18446744073709551616")]), Err(413));
+        assert_eq!(framing(&[(length, "5"), (length, "5")]), Err(400));
+        assert_eq!(framing(&[(length, "5"), (coding, "chunked")]), Err(400));
+        assert_eq!(framing(&[(coding, "chunked, chunked")]), Err(400));
+        assert_eq!(
+            framing(&[(coding, "chunked"), (coding, "chunked")]),
+            Err(400)
+        );
+        assert_eq!(framing(&[(coding, "")]), Err(400));
+        assert_eq!(framing(&[(coding, "gzip, chunked")]), Err(501));
+        let chunked = [(coding, "chunked")];
+        let old = fields(&chunked).unwrap();
+        assert!(old.framing(Version::HTTP_10).is_err());
+    }
+
+    #[test]
+    fn a_connection_is_kept_as_the_version_and_the_options_say() {
+        let keeps = |value, version| {
+            let headers = [("Connection", value)];
+            fields(&headers).unwrap().keeps_alive(version)
+        };
+        assert!(keeps("", Version::HTTP_11));
+        assert!(keeps(",, Keep-Alive,,x", Version::HTTP_11));
+        assert!(!keeps("foo, CLOSE", Version::HTTP_11));
+        assert!(!keeps("close, keep-alive", Version::HTTP_11));
+        assert!(!keeps("foo", Version::HTTP_10));
+        assert!(keeps("keep-alive", Version::HTTP_10));
+    }
+}

@@ -1,0 +1,140 @@
+//! What a request may be addressed to: its target and its Host, as pure checks.
+
+use std::net::Ipv6Addr;
+use std::str::FromStr;
+
+use http::Method;
+
+use crate::reject::{BAD_REQUEST, NOT_IMPLEMENTED, Reject};
+
+/// Checks the form of a target (RFC 9112, 3.2) and says where its path begins; at the end, if the
+/// target has none.
+pub(crate) fn check_target(method: &Method, target: &str) -> Result<usize, Reject> {
+    if *method == Method::CONNECT {
+        return Err(NOT_IMPLEMENTED.because("CONNECT: this is no proxy"));
+    }
+    if !target.bytes().all(is_target_byte) {
+        return Err(BAD_REQUEST.because("a target with characters that a URI cannot have"));
+    }
+    if target.starts_with('/') {
+        return Ok(0);
+    }
+    if target == "*" && *method == Method::OPTIONS {
+        return Ok(0);
+    }
+    let Some(authority) = authority(target) else {
+        return Err(BAD_REQUEST.because("a target that is neither a path nor a URI"));
+    };
+    if authority.is_empty() || authority.starts_with(':') || !is_host(authority) {
+        return Err(BAD_REQUEST.because("a target with a bad authority"));
+    }
+    Ok(authority.as_ptr() as usize - target.as_ptr() as usize + authority.len())
+}
+
+/// The authority of a target in absolute form.
+pub(crate) fn authority(target: &str) -> Option<&str> {
+    let (scheme, rest) = target.split_once("://")?;
+    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
+        return None;
+    }
+    rest.split(['/', '?']).next()
+}
+
+/// Whether `host` may stand in a Host field: a name or an address, and perhaps a port (RFC 9110,
+/// 7.2). It may be empty. User information may not stand there, nor may a comma, which is what
+/// two fields look like when somebody has joined them.
+pub(crate) fn is_host(host: &str) -> bool {
+    let (name, port) = match host.strip_prefix('[') {
+        Some(rest) => match rest.split_once(']') {
+            Some((address, port)) if is_ip_literal(address) => ("", port),
+            _ => return false,
+        },
+        None => host.split_at(host.find(':').unwrap_or(host.len())),
+    };
+    let is_port = port.is_empty()
+        || port
+            .strip_prefix(':')
+            .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+    is_port && name.bytes().all(is_name_byte)
+}
+
+fn is_ip_literal(address: &str) -> bool {
+    match address.strip_prefix(['v', 'V']) {
+        // An address of a version that nobody has seen yet.
+        Some(future) => future.split_once('.').is_some_and(|(version, rest)| {
+            !version.is_empty()
+                && version.bytes().all(|byte| byte.is_ascii_hexdigit())
+                && !rest.is_empty()
+                && rest.bytes().all(|byte| is_name_byte(byte) || byte == b':')
+        }),
+        None => Ipv6Addr::from_str(address).is_ok(),
+    }
+}
+
+/// What may be in a target: every visible character but `#` and `\`. Browsers send some that
+/// RFC 3986 would have escaped, as `|`; but what follows a `#` is never sent, and `\` is taken for
+/// `/` by some.
+fn is_target_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && byte != b'#' && byte != b'\\'
+}
+
+/// What RFC 3986 lets a registered name have, but for escapes, which no host's name needs, and for
+/// commas.
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_of_every_form_have_a_path() {
+        let path = |method: Method, target: &str| {
+            check_target(&method, target).map(|start| target[start..].to_owned())
+        };
+        assert_eq!(path(Method::GET, "/a?b").unwrap(), "/a?b");
+        assert_eq!(path(Method::GET, "http://host:80/a?b").unwrap(), "/a?b");
+        assert_eq!(path(Method::GET, "HTTPS://[::1]:443").unwrap(), "");
+        assert_eq!(path(Method::GET, "http://host?b").unwrap(), "?b");
+        assert_eq!(path(Method::OPTIONS, "*").unwrap(), "*");
+        for bad in [
+            "*",
+            "",
+            "a",
+            "host:80",
+            "http:/a",
+            "http://",
+            "http://u@h/",
+            "ftp://h/",
+            "/#",
+        ] {
+            assert!(path(Method::GET, bad).is_err(), "{bad}");
+        }
+        assert_eq!(path(Method::CONNECT, "host:80").unwrap_err().status, 501);
+    }
+
+    #[test]
+    fn hosts_are_names_or_addresses_with_a_port() {
+        for good in [
+            "",
+            "a",
+            "a.b-c_d",
+            "1.2.3.4:80",
+            "[::1]",
+            "[::1]:80",
+            "a:",
+            "[v1.a:b]",
+        ] {
+            assert!(is_host(good), "{good}");
+        }
+        for bad in [
+            "a b", "a/b", "a?b", "u@h", "a:b", "a:80:80", "::1", "[::1", "[::1]x", "[g]",
+        ] {
+            assert!(!is_host(bad), "{bad}");
+        }
+        for bad in ["a,b", "a\\b", "a#b", "%20", "h\u{e9}", "[v.a]", "[]"] {
+            assert!(!is_host(bad), "{bad}");
+        }
+    }
+}
