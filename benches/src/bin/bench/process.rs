@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
 use crate::usage;
 
@@ -71,9 +71,7 @@ impl Process {
     }
 
     fn ends_within(&self, patience: Duration) -> io::Result<bool> {
-        let ended = self.ended()?;
-        let timeout = Timespec::try_from(patience).map_err(io::Error::other)?;
-        Ok(poll(&mut [PollFd::new(&ended, PollFlags::IN)], Some(&timeout))? > 0)
+        ends_within(&self.ended()?, patience)
     }
 
     /// Its children do not end by themselves when it is killed. They go after it, or it would fork
@@ -87,10 +85,19 @@ impl Process {
         self.child.kill()?;
         for &descendant in &family[1..] {
             // Fails when it has ended by itself.
-            let _ = kill_process(descendant, Signal::KILL);
+            if let Ok(ended) = pidfd_open(descendant, PidfdFlags::empty()) {
+                pidfd_send_signal(&ended, Signal::KILL)?;
+                // Until then it has the address that the next server wants.
+                ends_within(&ended, DIES)?;
+            }
         }
         Ok(())
     }
+}
+
+fn ends_within(ended: &OwnedFd, patience: Duration) -> io::Result<bool> {
+    let timeout = Timespec::try_from(patience).map_err(io::Error::other)?;
+    Ok(poll(&mut [PollFd::new(ended, PollFlags::IN)], Some(&timeout))? > 0)
 }
 
 impl Drop for Process {
@@ -116,3 +123,6 @@ const LINES_KEPT: usize = 1000;
 
 /// How long the reading threads take at most to hand over what is in the pipes.
 const OUTPUT_SETTLES: Duration = Duration::from_millis(200);
+
+/// Closing some ten thousand connections takes a killed process less.
+const DIES: Duration = Duration::from_secs(2);
