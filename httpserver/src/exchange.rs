@@ -1,9 +1,8 @@
-//! One request and its response, from the head to what comes next on the connection.
+//! One request and its response: what the connection keeps of them while the handler works.
 
-use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::{io, mem};
 
 use http::{Method, StatusCode, Version};
@@ -14,15 +13,33 @@ use tcpserver::Connection;
 use crate::body::{Body, Kind};
 use crate::error::Error;
 use crate::framing::Framing;
-use crate::handler::HttpHandler;
 use crate::head::{Head, RequestLine};
 use crate::incoming::{Incoming, Reader};
 use crate::output::Output;
 use crate::request::Request;
 use crate::response::{Response, Upgrade};
 use crate::response_head::{BodyEnd, write_head};
-use crate::send::{Failure, send_body};
+use crate::send::Failure;
 use crate::settings::Settings;
+
+/// What is needed of a request when its handler has it.
+pub(crate) struct Exchange<'a> {
+    connection: &'a Connection,
+    line: RequestLine,
+    is_head: bool,
+    version: Version,
+    keeps_alive: bool,
+    may_upgrade: bool,
+    input: Input,
+    /// What the handler wants to do with the stream afterwards.
+    upgrade: Option<Upgrade>,
+}
+
+/// The reading half while a handler works: lent to the request's body if it has one.
+enum Input {
+    Kept(ReadHalf),
+    Lent(Incoming),
+}
 
 /// What comes after a response.
 pub(crate) enum Next {
@@ -36,148 +53,138 @@ pub(crate) enum Next {
     Abort,
 }
 
-/// The reading half while a handler works: lent to the request's body if it has one.
-enum Input {
-    Kept(ReadHalf),
-    Lent(Incoming),
-}
-
-/// What is needed of a request when its handler has it.
-struct Facts {
-    line: RequestLine,
-    is_head: bool,
-    version: Version,
-    keeps_alive: bool,
-    may_upgrade: bool,
-}
-
-/// Has the handler answer a request, and sends the answer.
-pub(crate) async fn exchange<H: HttpHandler>(
-    handler: &H,
-    settings: &Settings,
-    head: Head,
-    reader: ReadHalf,
-    output: &mut Output,
-    connection: &Connection,
-) -> Next {
-    let facts = Facts {
-        line: head.request_line(),
-        is_head: *head.method() == Method::HEAD,
-        version: head.version,
-        keeps_alive: head.keeps_alive,
-        may_upgrade: head.may_upgrade,
-    };
-    let closed = Some(reader.peer_closed());
-    let (body, input) = lend(settings, &head, reader, output);
-    let request = Request::new(head, body, connection.clone(), closed);
-
-    let answer = catch_panic(async { handler.handle_request(request).await });
-    let response = match output.while_sending(answer).await {
-        Ok(response) => check_switch(response, &facts),
-        Err(error) => Err(error),
-    };
-    let response = response.unwrap_or_else(|error| explain(&error, &facts, connection));
-    respond(response, input, &facts, output, connection).await
-}
-
-/// Makes the body of a request, which reads from the connection when it is asked to.
-fn lend(settings: &Settings, head: &Head, reader: ReadHalf, output: &mut Output) -> (Body, Input) {
-    if head.framing == Framing::None {
-        return (Body::empty(), Input::Kept(reader));
+impl<'a> Exchange<'a> {
+    /// Makes a request of what was read. If it has a body, that reads from the connection when it
+    /// is asked to.
+    pub(crate) fn begin(
+        settings: &Settings,
+        head: Head,
+        reader: ReadHalf,
+        output: &mut Output,
+        connection: &'a Connection,
+    ) -> (Request, Exchange<'a>) {
+        let closed = Some(reader.peer_closed());
+        let (input, body) = match head.framing {
+            Framing::None => (Input::Kept(reader), Body::empty()),
+            framing => {
+                let expecting = head.expects_continue.then(|| {
+                    // What asks for the body must not overtake what was answered before.
+                    output.queue();
+                    output.stream().clone()
+                });
+                let reader = Reader::new(reader, framing, settings, expecting);
+                let incoming = Incoming::new(reader);
+                (Input::Lent(incoming.clone()), Body::incoming(incoming))
+            }
+        };
+        let exchange = Exchange {
+            connection,
+            line: head.request_line(),
+            is_head: *head.method() == Method::HEAD,
+            version: head.version,
+            keeps_alive: head.keeps_alive,
+            may_upgrade: head.may_upgrade,
+            input,
+            upgrade: None,
+        };
+        let request = Request::new(head, body, connection.clone(), closed);
+        (request, exchange)
     }
-    let expecting = head.expects_continue.then(|| {
-        // What asks for the body must not overtake what was answered before.
-        output.queue();
-        output.stream().clone()
-    });
-    let incoming = Incoming::new(Reader::new(
-        reader,
-        head.framing,
-        settings.max_body_size,
-        settings.body_timeout,
-        expecting,
-    ));
-    (Body::incoming(incoming.clone()), Input::Lent(incoming))
-}
 
-/// A response that switches protocols must have been asked for; other statuses below 200 are none
-/// of a handler's.
-fn check_switch(response: Response, facts: &Facts) -> Result<Response, Error> {
-    let is_switch = response.status == StatusCode::SWITCHING_PROTOCOLS;
-    let is_right = match response.upgrade {
-        Some(_) => is_switch && facts.may_upgrade,
-        None => !response.status.is_informational(),
-    };
-    if is_right {
-        return Ok(response);
+    /// Writes the head of the response, and gives back what is to follow it.
+    pub(crate) fn answer(
+        &mut self,
+        answer: Result<Response, Error>,
+        output: &mut Output,
+    ) -> (Body, BodyEnd) {
+        let answer = answer.and_then(|response| self.check_switch(response));
+        let mut response = answer.unwrap_or_else(|error| self.explain(&error));
+        let body = mem::take(&mut response.body);
+        let end = BodyEnd::of(
+            response.status,
+            response.length,
+            &body,
+            self.is_head,
+            self.version,
+        );
+        self.keeps_alive &= self.input.will_end(&body)
+            && !response.closes
+            && end != BodyEnd::Close
+            && !self.connection.is_draining();
+        self.upgrade = response.upgrade.take();
+        let option = match (&self.upgrade, self.keeps_alive, self.version) {
+            (Some(_), ..) => Some("Upgrade"),
+            (None, false, _) => Some("close"),
+            (None, true, Version::HTTP_10) => Some("keep-alive"),
+            (None, true, _) => None,
+        };
+        let now = IoLoop::current().now();
+        write_head(output.gather(), &response, end, option, now);
+        (body, end)
     }
-    let what = format!("a {} that the request does not ask for", response.status);
-    Err(io::Error::other(what).into())
-}
 
-/// Sends a response, and sees to what is left of the request.
-async fn respond(
-    mut response: Response,
-    input: Input,
-    facts: &Facts,
-    output: &mut Output,
-    connection: &Connection,
-) -> Next {
-    let body = mem::take(&mut response.body);
-    let end = BodyEnd::of(
-        response.status,
-        response.length,
-        &body,
-        facts.is_head,
-        facts.version,
-    );
-    let keeps_alive = input.will_end(&body)
-        && facts.keeps_alive
-        && !response.closes
-        && end != BodyEnd::Close
-        && !connection.is_draining();
-    let option = match (&response.upgrade, keeps_alive, facts.version) {
-        (Some(_), ..) => Some("Upgrade"),
-        (None, false, _) => Some("close"),
-        (None, true, Version::HTTP_10) => Some("keep-alive"),
-        (None, true, _) => None,
-    };
-    write_head(
-        output.gather(),
-        &response,
-        end,
-        option,
-        IoLoop::current().now(),
-    );
-
-    if let Err(failure) = send_body(body, end, output).await {
-        let peer = connection.peer_address();
-        return match failure {
+    /// The response could not be sent to its end.
+    pub(crate) fn cut_short(&self, failure: Failure, end: BodyEnd) -> Next {
+        let (peer, request) = (self.connection.peer_address(), &self.line);
+        match failure {
             Failure::Peer(error) => {
-                tracing::debug!(%peer, request = %facts.line, %error, "the peer has left");
+                tracing::debug!(%peer, %request, %error, "the peer has left");
                 Next::Abort
             }
             Failure::Body(error) => {
-                tracing::warn!(%peer, request = %facts.line, %error, "a response was cut short");
-                // If only the end of the connection ends the body, it must not look whole.
+                tracing::warn!(%peer, %request, %error, "a response was cut short");
                 match end {
+                    // If only the end of the connection ends the body, it must not look whole.
                     BodyEnd::Close => Next::Abort,
                     _ => Next::Close,
                 }
             }
-        };
+        }
     }
-    match (input, response.upgrade) {
-        (Input::Kept(reader), Some(upgrade)) => Next::Upgrade(reader, upgrade),
-        (Input::Kept(reader), None) if keeps_alive => Next::Request(reader),
-        (Input::Kept(_), None) => Next::Close,
-        (Input::Lent(incoming), _) => match incoming.take() {
-            Some(rest) if keeps_alive => match output.while_sending(rest.drain()).await {
-                Some(reader) => Next::Request(reader),
-                None => Next::Close,
+
+    /// The response was sent, or at least gathered. Reads what is left of the request, if that is
+    /// little.
+    pub(crate) async fn finish(self, output: &mut Output) -> Next {
+        match (self.input, self.upgrade) {
+            (Input::Kept(reader), Some(upgrade)) => Next::Upgrade(reader, upgrade),
+            (Input::Kept(reader), None) if self.keeps_alive => Next::Request(reader),
+            (Input::Kept(_), None) => Next::Close,
+            (Input::Lent(incoming), _) => match incoming.take() {
+                Some(rest) if self.keeps_alive => match output.while_sending(rest.drain()).await {
+                    Some(reader) => Next::Request(reader),
+                    None => Next::Close,
+                },
+                _ => Next::Close,
             },
-            _ => Next::Close,
-        },
+        }
+    }
+
+    /// A response that switches protocols must have been asked for; other statuses below 200 are
+    /// none of a handler's.
+    fn check_switch(&self, response: Response) -> Result<Response, Error> {
+        let is_switch = response.status == StatusCode::SWITCHING_PROTOCOLS;
+        let is_right = match response.upgrade {
+            Some(_) => is_switch && self.may_upgrade,
+            None => !response.status.is_informational(),
+        };
+        if is_right {
+            return Ok(response);
+        }
+        let what = format!("a {} that the request does not ask for", response.status);
+        Err(io::Error::other(what).into())
+    }
+
+    /// What a client gets instead of the response that a handler could not make.
+    fn explain(&self, error: &Error) -> Response {
+        let (peer, request) = (self.connection.peer_address(), &self.line);
+        match error.status().is_server_error() {
+            true => tracing::error!(%peer, %request, "{error}"),
+            false => tracing::debug!(%peer, %request, "{error}"),
+        }
+        match error.status().is_informational() {
+            true => StatusCode::INTERNAL_SERVER_ERROR.into(),
+            false => error.response(),
+        }
     }
 }
 
@@ -201,30 +208,17 @@ impl Input {
     }
 }
 
-/// What a client gets instead of the response that a handler could not make.
-fn explain(error: &Error, facts: &Facts, connection: &Connection) -> Response {
-    let peer = connection.peer_address();
-    match error.status().is_server_error() {
-        true => tracing::error!(%peer, request = %facts.line, "{error}"),
-        false => tracing::debug!(%peer, request = %facts.line, "{error}"),
-    }
-    error.response()
-}
-
-/// A panic ends neither the connection nor what was answered on it before.
-async fn catch_panic(
-    answer: impl Future<Output = Result<Response, Error>>,
-) -> Result<Response, Error> {
-    let mut answer = pin!(answer);
-    poll_fn(|context| {
-        let polled = catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context)));
-        polled.unwrap_or_else(|payload| {
-            let text = payload.downcast_ref::<&str>().copied();
-            let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-            let text = text.unwrap_or("of an unknown kind");
-            let panic = io::Error::other(format!("handle_request panicked: {text}"));
-            Poll::Ready(Err(panic.into()))
-        })
+/// Polls a handler. A panic in it ends neither the connection nor what was answered before.
+pub(crate) fn poll_answer(
+    answer: Pin<&mut impl Future<Output = Result<Response, Error>>>,
+    context: &mut Context<'_>,
+) -> Poll<Result<Response, Error>> {
+    let polled = catch_unwind(AssertUnwindSafe(|| answer.poll(context)));
+    polled.unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let text = text.unwrap_or("for a reason that is no text");
+        let panic = io::Error::other(format!("handle_request panicked: {text}"));
+        Poll::Ready(Err(panic.into()))
     })
-    .await
 }

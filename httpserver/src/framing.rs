@@ -61,9 +61,9 @@ impl<'a> Fields<'a> {
         if self.hosts == 0 && version == Version::HTTP_11 {
             return Err(BAD_REQUEST.because("no Host"));
         }
-        match std::str::from_utf8(self.host) {
-            Ok(host) if is_host(host) => Ok(()),
-            _ => Err(BAD_REQUEST.because("a bad Host")),
+        match is_host(self.host) {
+            true => Ok(()),
+            false => Err(BAD_REQUEST.because("a bad Host")),
         }
     }
 

@@ -16,6 +16,7 @@ use crate::chunked::Decoder;
 use crate::error::Error;
 use crate::framing::Framing;
 use crate::reject::{BAD_REQUEST, BODY_TOO_LARGE, Failure, Reject, TIMED_OUT};
+use crate::settings::Settings;
 
 /// The reading half of a connection while a request's body is to be read from it. The handler's
 /// side and the connection's side both hold it: the connection takes the stream back when the
@@ -113,8 +114,7 @@ impl Reader {
     pub(crate) fn new(
         stream: ReadHalf,
         framing: Framing,
-        limit: u64,
-        timeout: Duration,
+        settings: &Settings,
         expecting: Option<WriteHalf>,
     ) -> Reader {
         Reader {
@@ -124,8 +124,8 @@ impl Reader {
                 Framing::Length(length) => State::Length(length),
                 Framing::Chunked => State::Chunked(Decoder::default()),
             },
-            limit,
-            timeout,
+            limit: settings.max_body_size,
+            timeout: settings.body_timeout,
             is_timed: false,
             expecting,
         }

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::io::IoSlice;
 use std::mem;
 use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use ioloop::IoLoop;
@@ -71,22 +72,20 @@ impl Output {
     /// Waits for `future`; meanwhile nothing of what was gathered waits.
     pub(crate) async fn while_sending<F: Future>(&mut self, future: F) -> F::Output {
         let mut future = pin!(future);
-        poll_fn(|context| {
-            let polled = future.as_mut().poll(context);
-            if polled.is_pending() {
-                self.queue();
-            }
-            polled
-        })
-        .await
+        poll_fn(|context| self.or_queue(future.as_mut().poll(context))).await
     }
 
-    /// Sends what was gathered if that is much, and waits until the client has taken it.
-    pub(crate) async fn send_if_much(&mut self) -> Result<(), Error> {
-        match self.gathered.len() >= GATHERED_MAX || self.is_queued {
-            true => self.send().await,
-            false => Ok(()),
+    /// Before somebody waits, what was gathered must leave.
+    pub(crate) fn or_queue<T>(&mut self, polled: Poll<T>) -> Poll<T> {
+        if polled.is_pending() {
+            self.queue();
         }
+        polled
+    }
+
+    /// Whether what was gathered should leave before there is more.
+    pub(crate) fn is_much(&self) -> bool {
+        self.gathered.len() >= GATHERED_MAX || self.is_queued
     }
 
     /// Sends what was gathered, and waits until the client has taken it.

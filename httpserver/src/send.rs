@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 
-use bytes::Bytes;
 use futures_lite::Stream;
 
 use crate::body::{Body, Kind};
@@ -26,19 +25,37 @@ impl From<iostream::Error> for Failure {
     }
 }
 
+/// Gathers what follows a response's head if it is here and little, as it mostly is. Otherwise
+/// gives it back for [`send_body`], which can wait.
+pub(crate) fn gather_body(body: Body, end: BodyEnd, output: &mut Output) -> Option<Body> {
+    match (body.kind, end) {
+        (_, BodyEnd::Never(_)) | (Kind::Empty, BodyEnd::Length(0)) => None,
+        (Kind::Full(bytes), BodyEnd::Length(length))
+            if bytes.len() <= GATHERED_MAX && bytes.len() as u64 == length =>
+        {
+            output.gather().extend_from_slice(&bytes);
+            None
+        }
+        (kind, _) => Some(Body { kind }),
+    }
+}
+
 /// Sends what follows a response's head. The last bytes may still be gathered when it is done.
 pub(crate) async fn send_body(
     mut body: Body,
     end: BodyEnd,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let mut left = match end {
-        BodyEnd::Never(_) => return Ok(()),
-        BodyEnd::Length(length) => Some(length),
-        BodyEnd::Chunked | BodyEnd::Close => None,
-    };
     let is_chunked = end == BodyEnd::Chunked;
-    while let Some(piece) = next(&mut body, output).await {
+    let mut left = match end {
+        BodyEnd::Length(length) => Some(length),
+        _ => None,
+    };
+    loop {
+        let next = poll_fn(|context| Pin::new(&mut body).poll_next(context));
+        let Some(piece) = output.while_sending(next).await else {
+            break;
+        };
         let piece = piece.map_err(Failure::Body)?;
         if let Some(left) = &mut left {
             let rest = left.checked_sub(piece.len() as u64);
@@ -55,7 +72,9 @@ pub(crate) async fn send_body(
         if is_chunked {
             output.gather().extend_from_slice(b"\r\n");
         }
-        output.send_if_much().await?;
+        if output.is_much() {
+            output.send().await?;
+        }
     }
     if left.is_some_and(|left| left > 0) {
         return Err(wrong_length("shorter"));
@@ -64,14 +83,6 @@ pub(crate) async fn send_body(
         output.gather().extend_from_slice(b"0\r\n\r\n");
     }
     Ok(())
-}
-
-async fn next(body: &mut Body, output: &mut Output) -> Option<Result<Bytes, Error>> {
-    if let Kind::Empty = body.kind {
-        return None;
-    }
-    let next = poll_fn(|context| Pin::new(&mut *body).poll_next(context));
-    output.while_sending(next).await
 }
 
 fn wrong_length(how: &str) -> Failure {

@@ -1,22 +1,22 @@
 //! The server: what it does with a connection between requests.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
+use std::{fmt, mem};
 
 use ioloop::IoLoop;
 use iostream::{IoStream, ReadHalf};
 use tcpserver::{BoxError, Connection, StreamHandler};
 
 use crate::error::Error;
-use crate::exchange::{Next, exchange};
+use crate::exchange::{Exchange, Next, poll_answer};
 use crate::handler::HttpHandler;
 use crate::head::{Head, HeadParser};
 use crate::output::Output;
 use crate::reject::{Failure, Reject, TIMED_OUT};
 use crate::response_head::{BodyEnd, write_head};
-use crate::send::send_body;
+use crate::send::{gather_body, send_body};
 use crate::settings::Settings;
 
 /// An HTTP/1.1 server: the [`StreamHandler`] of a [`TcpServer`](tcpserver::TcpServer), and no
@@ -67,7 +67,8 @@ impl<H: HttpHandler> HttpServer<H> {
     /// Serves what has arrived, and what arrives while that is served. Gives the stream back when
     /// there is no more, or nothing if the connection is done with.
     ///
-    /// It is a future of its own, so that a connection which waits does not carry it around.
+    /// It is a future of its own, so that a connection which waits does not carry it around. The
+    /// handler's future lies in it once, and is never moved.
     async fn serve(
         &self,
         stream: IoStream,
@@ -79,32 +80,40 @@ impl<H: HttpHandler> HttpServer<H> {
         loop {
             let head = match arrived {
                 Arrived::Head(head) => head,
-                Arrived::Rejected(reject) => {
-                    self.refuse(reject, &mut output, connection).await;
-                    return Ok(None);
-                }
                 Arrived::Part(parser) => {
                     output.queue();
                     match self.read_rest(&mut reader, connection, parser).await {
-                        Some(rest) => {
-                            arrived = rest;
+                        Some(Ok(head)) => head,
+                        Some(Err(reject)) => {
+                            arrived = Arrived::Rejected(reject);
                             continue;
                         }
                         None => return Ok(None),
                     }
                 }
+                Arrived::Rejected(reject) => {
+                    refuse(reject, &mut output, connection);
+                    let _ = output.send().await;
+                    return Ok(None);
+                }
             };
-            let settings = &self.settings;
-            let served = exchange(
-                &self.handler,
-                settings,
-                head,
-                reader,
-                &mut output,
-                connection,
-            );
-            match served.await {
-                Next::Request(half) => reader = half,
+            let (request, mut exchange) =
+                Exchange::begin(&self.settings, head, reader, &mut output, connection);
+            let answer = {
+                let mut answer = pin!(async { self.handler.handle_request(request).await });
+                poll_fn(|context| output.or_queue(poll_answer(answer.as_mut(), context))).await
+            };
+            let (body, end) = exchange.answer(answer, &mut output);
+            let sent = match gather_body(body, end, &mut output) {
+                Some(body) => send_body(body, end, &mut output).await,
+                None => Ok(()),
+            };
+            let next = match sent {
+                Ok(()) => exchange.finish(&mut output).await,
+                Err(failure) => exchange.cut_short(failure, end),
+            };
+            reader = match next {
+                Next::Request(reader) => reader,
                 Next::Upgrade(reader, upgrade) => {
                     output.send().await?;
                     let stream = reader.unsplit(output.into_stream());
@@ -120,12 +129,12 @@ impl<H: HttpHandler> HttpServer<H> {
                     output.stream().abort();
                     return Ok(None);
                 }
-            }
+            };
             arrived = match self.next_buffered(&mut reader).await {
                 Some(next) => next,
                 None => break,
             };
-            if output.send_if_much().await.is_err() {
+            if output.is_much() && output.send().await.is_err() {
                 return Ok(None);
             }
         }
@@ -146,16 +155,16 @@ impl<H: HttpHandler> HttpServer<H> {
         reader: &mut ReadHalf,
         connection: &Connection,
         mut parser: HeadParser,
-    ) -> Option<Arrived> {
+    ) -> Option<Result<Head, Reject>> {
         let now = IoLoop::current().now();
         reader.set_deadline(now.checked_add(self.settings.head_timeout));
         let max = self.settings.max_head_size;
         let rest = reader.read_with(|bytes| parser.parse(bytes, max).map_err(Failure::from));
         match connection.unless_draining(rest).await? {
-            Ok(head) => Some(Arrived::Head(head)),
-            Err(Failure::Rejected(reject)) => Some(Arrived::Rejected(reject)),
+            Ok(head) => Some(Ok(head)),
+            Err(Failure::Rejected(reject)) => Some(Err(reject)),
             Err(Failure::Stream(iostream::Error::TimedOut)) if parser.has_begun() => {
-                Some(Arrived::Rejected(TIMED_OUT))
+                Some(Err(TIMED_OUT))
             }
             Err(Failure::Stream(error)) => {
                 tracing::debug!(peer = %connection.peer_address(), %error, "no request came");
@@ -178,18 +187,6 @@ impl<H: HttpHandler> HttpServer<H> {
             })
         })
         .await
-    }
-
-    /// Answers what is no request. What comes behind it cannot be understood either.
-    async fn refuse(&self, reject: Reject, output: &mut Output, connection: &Connection) {
-        tracing::debug!(peer = %connection.peer_address(), status = %reject.status, "{reject}");
-        let mut response = Error::from(reject).response();
-        let body = std::mem::take(&mut response.body);
-        let end = BodyEnd::Length(body.length().unwrap_or_default());
-        let now = IoLoop::current().now();
-        write_head(output.gather(), &response, end, Some("close"), now);
-        let _ = send_body(body, end, output).await;
-        let _ = output.send().await;
     }
 }
 
@@ -218,6 +215,17 @@ impl<H: HttpHandler> StreamHandler for HttpServer<H> {
             }
         }
     }
+}
+
+/// Answers what is no request. What comes behind it cannot be understood either.
+fn refuse(reject: Reject, output: &mut Output, connection: &Connection) {
+    tracing::debug!(peer = %connection.peer_address(), status = %reject.status, "{reject}");
+    let mut response = Error::from(reject).response();
+    let body = mem::take(&mut response.body);
+    let end = BodyEnd::Length(body.length().unwrap_or_default());
+    let now = IoLoop::current().now();
+    write_head(output.gather(), &response, end, Some("close"), now);
+    gather_body(body, end, output);
 }
 
 /// A parser that answers as soon as there is anything.

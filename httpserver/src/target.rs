@@ -25,7 +25,7 @@ pub(crate) fn check_target(method: &Method, target: &str) -> Result<usize, Rejec
     let Some(authority) = authority(target) else {
         return Err(BAD_REQUEST.because("a target that is neither a path nor a URI"));
     };
-    if authority.is_empty() || authority.starts_with(':') || !is_host(authority) {
+    if authority.is_empty() || authority.starts_with(':') || !is_host(authority.as_bytes()) {
         return Err(BAD_REQUEST.because("a target with a bad authority"));
     }
     Ok(authority.as_ptr() as usize - target.as_ptr() as usize + authority.len())
@@ -43,22 +43,28 @@ pub(crate) fn authority(target: &str) -> Option<&str> {
 /// Whether `host` may stand in a Host field: a name or an address, and perhaps a port (RFC 9110,
 /// 7.2). It may be empty. User information may not stand there, nor may a comma, which is what
 /// two fields look like when somebody has joined them.
-pub(crate) fn is_host(host: &str) -> bool {
-    let (name, port) = match host.strip_prefix('[') {
-        Some(rest) => match rest.split_once(']') {
-            Some((address, port)) if is_ip_literal(address) => ("", port),
+pub(crate) fn is_host(host: &[u8]) -> bool {
+    let port = match host.strip_prefix(b"[") {
+        Some(rest) => match rest.iter().position(|&byte| byte == b']') {
+            Some(end) if is_ip_literal(&rest[..end]) => &rest[end + 1..],
             _ => return false,
         },
-        None => host.split_at(host.find(':').unwrap_or(host.len())),
+        None => {
+            let name = host.iter().take_while(|&&byte| is_name_byte(byte)).count();
+            &host[name..]
+        }
     };
-    let is_port = port.is_empty()
-        || port
-            .strip_prefix(':')
-            .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
-    is_port && name.bytes().all(is_name_byte)
+    match port {
+        [] => true,
+        [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
 }
 
-fn is_ip_literal(address: &str) -> bool {
+fn is_ip_literal(address: &[u8]) -> bool {
+    let Ok(address) = std::str::from_utf8(address) else {
+        return false;
+    };
     match address.strip_prefix(['v', 'V']) {
         // An address of a version that nobody has seen yet.
         Some(future) => future.split_once('.').is_some_and(|(version, rest)| {
@@ -81,8 +87,23 @@ fn is_target_byte(byte: u8) -> bool {
 /// What RFC 3986 lets a registered name have, but for escapes, which no host's name needs, and for
 /// commas.
 fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(&byte)
+    NAME_BYTES[byte as usize]
 }
+
+const NAME_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut rest: &[u8] = b"-._~!$&'()*+;=";
+    while let [byte, others @ ..] = rest {
+        table[*byte as usize] = true;
+        rest = others;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests {
@@ -126,15 +147,15 @@ mod tests {
             "a:",
             "[v1.a:b]",
         ] {
-            assert!(is_host(good), "{good}");
+            assert!(is_host(good.as_bytes()), "{good}");
         }
         for bad in [
             "a b", "a/b", "a?b", "u@h", "a:b", "a:80:80", "::1", "[::1", "[::1]x", "[g]",
         ] {
-            assert!(!is_host(bad), "{bad}");
+            assert!(!is_host(bad.as_bytes()), "{bad}");
         }
         for bad in ["a,b", "a\\b", "a#b", "%20", "h\u{e9}", "[v.a]", "[]"] {
-            assert!(!is_host(bad), "{bad}");
+            assert!(!is_host(bad.as_bytes()), "{bad}");
         }
     }
 }
