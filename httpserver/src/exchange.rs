@@ -45,6 +45,8 @@ enum Input {
 pub(crate) enum Next {
     /// Another request.
     Request(ReadHalf),
+    /// Another request, behind what is left of this one's body.
+    Drain(Box<Reader>),
     /// Another protocol.
     Upgrade(ReadHalf, Upgrade),
     /// Nothing: the connection is to be closed.
@@ -142,18 +144,15 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// The response was sent, or at least gathered. Reads what is left of the request, if that is
-    /// little.
-    pub(crate) async fn finish(self, output: &mut Output) -> Next {
+    /// The response was sent, or at least gathered.
+    pub(crate) fn finish(self) -> Next {
         match (self.input, self.upgrade) {
             (Input::Kept(reader), Some(upgrade)) => Next::Upgrade(reader, upgrade),
             (Input::Kept(reader), None) if self.keeps_alive => Next::Request(reader),
             (Input::Kept(_), None) => Next::Close,
+            // It is taken away in any case: the handler's side may live on.
             (Input::Lent(incoming), _) => match incoming.take() {
-                Some(rest) if self.keeps_alive => match output.while_sending(rest.drain()).await {
-                    Some(reader) => Next::Request(reader),
-                    None => Next::Close,
-                },
+                Some(rest) if self.keeps_alive => Next::Drain(rest),
                 _ => Next::Close,
             },
         }

@@ -69,84 +69,80 @@ impl<H: HttpHandler> HttpServer<H> {
     ///
     /// It is a future of its own, so that a connection which waits does not carry it around. The
     /// handler's future lies in it once, and is never moved.
-    async fn serve(
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an `async fn` would hold its arguments twice"
+    )]
+    fn serve(
         &self,
         stream: IoStream,
         connection: &Connection,
         mut arrived: Arrived,
-    ) -> Result<Option<IoStream>, BoxError> {
-        let (mut reader, writer) = stream.split();
-        let mut output = Output::new(writer, self.settings.write_timeout);
-        loop {
-            let head = match arrived {
-                Arrived::Head(head) => head,
-                Arrived::Part(parser) => {
-                    output.queue();
-                    match self.read_rest(&mut reader, connection, parser).await {
-                        Some(Ok(head)) => head,
-                        Some(Err(reject)) => {
-                            arrived = Arrived::Rejected(reject);
-                            continue;
-                        }
-                        None => return Ok(None),
+    ) -> impl Future<Output = Result<Option<IoStream>, BoxError>> {
+        async move {
+            let (mut reader, writer) = stream.split();
+            let mut output = Output::new(writer, self.settings.write_timeout);
+            let next = loop {
+                let head = match arrived {
+                    Arrived::Head(head) => head,
+                    other => match self.wait(other, &mut reader, &mut output, connection).await {
+                        Some(head) => head,
+                        None => break Next::Close,
+                    },
+                };
+                let (request, mut exchange) =
+                    Exchange::begin(&self.settings, head, reader, &mut output, connection);
+                let answer = {
+                    let mut answer = pin!(self.handler.handle_request(request));
+                    poll_fn(|context| output.or_queue(poll_answer(answer.as_mut(), context))).await
+                };
+                let (body, end) = exchange.answer(answer, &mut output);
+                if let Some(body) = gather_body(body, end, &mut output) {
+                    if let Err(failure) = send_body(body, end, &mut output).await {
+                        break exchange.cut_short(failure, end);
                     }
                 }
-                Arrived::Rejected(reject) => {
-                    refuse(reject, &mut output, connection);
-                    let _ = output.send().await;
-                    return Ok(None);
+                reader = match exchange.finish() {
+                    Next::Request(reader) => reader,
+                    Next::Drain(rest) => match output.while_sending(rest.drain()).await {
+                        Some(reader) => reader,
+                        None => break Next::Close,
+                    },
+                    other => break other,
+                };
+                arrived = match self.next_buffered(&mut reader).await {
+                    Some(next) => next,
+                    None => break Next::Request(reader),
+                };
+                if output.is_much() && output.send().await.is_err() {
+                    break Next::Abort;
                 }
             };
-            let (request, mut exchange) =
-                Exchange::begin(&self.settings, head, reader, &mut output, connection);
-            let answer = {
-                let mut answer = pin!(async { self.handler.handle_request(request).await });
-                poll_fn(|context| output.or_queue(poll_answer(answer.as_mut(), context))).await
-            };
-            let (body, end) = exchange.answer(answer, &mut output);
-            let sent = match gather_body(body, end, &mut output) {
-                Some(body) => send_body(body, end, &mut output).await,
-                None => Ok(()),
-            };
-            let next = match sent {
-                Ok(()) => exchange.finish(&mut output).await,
-                Err(failure) => exchange.cut_short(failure, end),
-            };
-            reader = match next {
-                Next::Request(reader) => reader,
-                Next::Upgrade(reader, upgrade) => {
-                    output.send().await?;
-                    let stream = reader.unsplit(output.into_stream());
-                    stream.set_deadline(None);
-                    upgrade(stream).await?;
-                    return Ok(None);
-                }
-                Next::Close => {
-                    let _ = output.send().await;
-                    return Ok(None);
-                }
-                Next::Abort => {
-                    output.stream().abort();
-                    return Ok(None);
-                }
-            };
-            arrived = match self.next_buffered(&mut reader).await {
-                Some(next) => next,
-                None => break,
-            };
-            if output.is_much() && output.send().await.is_err() {
-                return Ok(None);
-            }
+            go_on(next, output, connection).await
         }
-        // Who does not take their answers is not asked for more.
-        match output.send().await {
-            Ok(()) => Ok(Some(reader.unsplit(output.into_stream()))),
-            Err(error) => {
-                tracing::debug!(peer = %connection.peer_address(), %error, "the peer has left");
-                output.stream().abort();
-                Ok(None)
+    }
+
+    /// Waits for the rest of a head, or refuses what is none.
+    async fn wait(
+        &self,
+        arrived: Arrived,
+        reader: &mut ReadHalf,
+        output: &mut Output,
+        connection: &Connection,
+    ) -> Option<Head> {
+        let reject = match arrived {
+            Arrived::Head(head) => return Some(head),
+            Arrived::Rejected(reject) => reject,
+            Arrived::Part(parser) => {
+                output.queue();
+                match self.read_rest(reader, connection, parser).await? {
+                    Ok(head) => return Some(head),
+                    Err(reject) => reject,
+                }
             }
-        }
+        };
+        refuse(reject, output, connection);
+        None
     }
 
     /// Waits for the rest of a head, not for long. None if it does not come.
@@ -214,6 +210,35 @@ impl<H: HttpHandler> StreamHandler for HttpServer<H> {
                 }
             }
         }
+    }
+}
+
+/// Sends what was answered, and goes on as was decided. Gives the stream back if another request
+/// may come.
+async fn go_on(
+    next: Next,
+    mut output: Output,
+    connection: &Connection,
+) -> Result<Option<IoStream>, BoxError> {
+    if let Next::Abort = next {
+        output.stream().abort();
+        return Ok(None);
+    }
+    // Who does not take their answers is not asked for more.
+    if let Err(error) = output.send().await {
+        tracing::debug!(peer = %connection.peer_address(), %error, "the peer has left");
+        output.stream().abort();
+        return Ok(None);
+    }
+    match next {
+        Next::Request(reader) => Ok(Some(reader.unsplit(output.into_stream()))),
+        Next::Upgrade(reader, upgrade) => {
+            let stream = reader.unsplit(output.into_stream());
+            stream.set_deadline(None);
+            upgrade(stream).await?;
+            Ok(None)
+        }
+        Next::Drain(_) | Next::Close | Next::Abort => Ok(None),
     }
 }
 

@@ -50,8 +50,8 @@ pub(crate) fn is_host(host: &[u8]) -> bool {
             _ => return false,
         },
         None => {
-            let name = host.iter().take_while(|&&byte| is_name_byte(byte)).count();
-            &host[name..]
+            let end = host.iter().position(|&byte| !is_name_byte(byte));
+            &host[end.unwrap_or(host.len())..]
         }
     };
     match port {
