@@ -3,6 +3,7 @@
 use httparse::Status;
 use memchr::memchr;
 
+use crate::headers::is_token_byte;
 use crate::reject::{BAD_REQUEST, BODY_TOO_LARGE, HEAD_TOO_LARGE, Reject};
 
 /// Takes a chunked body apart, whatever the pieces in which it arrives.
@@ -186,8 +187,11 @@ fn skip_blanks(bytes: &[u8]) -> &[u8] {
 }
 
 fn skip_token(bytes: &[u8]) -> Option<&[u8]> {
-    let is_token = |byte: &&u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    match bytes.iter().take_while(is_token).count() {
+    match bytes
+        .iter()
+        .take_while(|&&byte| is_token_byte(byte))
+        .count()
+    {
         0 => None,
         length => Some(&bytes[length..]),
     }

@@ -77,7 +77,7 @@ impl<B: Into<Body>> TryFrom<http::Request<B>> for Request {
             wire.extend_from_slice(format!("Host: {host}\r\n").as_bytes());
         }
         for (name, value) in &parts.headers {
-            headers::append(&mut wire, name, value);
+            headers::append(&mut wire, name.as_str(), value.as_bytes())?;
         }
         wire.extend_from_slice(b"\r\n");
         let parsed = HeadParser::default().parse(&wire, usize::MAX)?;
@@ -104,7 +104,7 @@ impl<B: Into<Body>> From<http::Response<B>> for Response {
         let (parts, body) = response.into_parts();
         let mut response = Response::new(body).with_status(parts.status);
         for (name, value) in &parts.headers {
-            let _ = response.append(name, value);
+            let _ = response.append(name.as_str(), value.as_bytes());
         }
         response
     }

@@ -1,8 +1,7 @@
 //! Header fields in the form in which they travel, looked up when somebody asks.
 
-use std::fmt;
+use std::{fmt, io};
 
-use http::{HeaderName, HeaderValue};
 use memchr::memchr;
 
 use crate::framing::trim;
@@ -102,12 +101,26 @@ impl<'a> Iterator for Iter<'a> {
     }
 }
 
-/// Adds a line.
-pub(crate) fn append(lines: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
-    lines.extend_from_slice(name.as_str().as_bytes());
-    lines.extend_from_slice(b": ");
-    lines.extend_from_slice(value.as_bytes());
-    lines.extend_from_slice(b"\r\n");
+/// Adds a line, if it is one: a value with a line end in it would be two (RFC 9110, 5.5).
+pub(crate) fn append(lines: &mut Vec<u8>, name: &str, value: &[u8]) -> io::Result<()> {
+    let is_text = |&byte: &u8| byte == b'\t' || byte >= b' ' && byte != 0x7f;
+    let is_name = !name.is_empty() && name.bytes().all(is_token_byte);
+    if is_name && value.iter().all(is_text) {
+        lines.extend_from_slice(name.as_bytes());
+        lines.extend_from_slice(b": ");
+        lines.extend_from_slice(value);
+        lines.extend_from_slice(b"\r\n");
+        return Ok(());
+    }
+    let what = if is_name { "value" } else { "name" };
+    let (name, value) = (name.escape_debug(), value.escape_ascii());
+    let text = format!("a bad {what} in the header field '{name}: {value}'");
+    Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+}
+
+/// RFC 9110, 5.6.2.
+pub(crate) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]
@@ -123,5 +136,25 @@ mod tests {
         assert_eq!(headers.get_all("x").collect::<Vec<_>>(), [b"1", b"2"]);
         assert_eq!(headers.into_iter().count(), 4);
         assert_eq!(Headers::new(b"").get("host"), None);
+    }
+
+    #[test]
+    fn a_field_is_one_line_or_none() {
+        let mut lines = Vec::new();
+        append(&mut lines, "X-Name", b"caf\xe9 \t.").unwrap();
+        assert_eq!(lines, b"X-Name: caf\xe9 \t.\r\n");
+        for (name, value) in [
+            ("", ""),
+            ("a b", ""),
+            ("a:", ""),
+            ("a\r\nb", ""),
+            ("a", "b\r\nc: d"),
+        ] {
+            append(&mut lines, name, value.as_bytes()).unwrap_err();
+        }
+        for bad in ["\n", "\r", "\0", "\x7f", "\x0b"] {
+            append(&mut lines, "a", bad.as_bytes()).unwrap_err();
+        }
+        assert_eq!(Headers::new(&lines).into_iter().count(), 1);
     }
 }

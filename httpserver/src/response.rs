@@ -4,8 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::pin::Pin;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, DATE, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::StatusCode;
 use iostream::IoStream;
 use tcpserver::BoxError;
 
@@ -128,10 +127,9 @@ impl Response {
     where
         F: AsyncFnOnce(IoStream) -> Result<(), BoxError> + 'static,
     {
-        let protocol = HeaderValue::from_str(protocol)?;
         let mut response =
             Response::new(Body::empty()).with_status(StatusCode::SWITCHING_PROTOCOLS);
-        headers::append(response.lines.to_mut(), &UPGRADE, &protocol);
+        headers::append(response.lines.to_mut(), "Upgrade", protocol.as_bytes())?;
         response.upgrade = Some(Box::new(|stream| Box::pin(async { run(stream).await })));
         Ok(response)
     }
@@ -173,24 +171,22 @@ impl Response {
         name: impl AsRef<str>,
         value: impl AsRef<[u8]>,
     ) -> Result<Response, Error> {
-        let name = HeaderName::from_bytes(name.as_ref().as_bytes())?;
-        let value = HeaderValue::from_bytes(value.as_ref())?;
-        self.append(&name, &value)?;
+        self.append(name.as_ref(), value.as_ref())?;
         Ok(self)
     }
 
-    pub(crate) fn append(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), Error> {
-        match *name {
-            CONTENT_LENGTH => self.length = Some(decimal(value.as_bytes())?),
-            CONNECTION if value.as_bytes().eq_ignore_ascii_case(b"close") => self.closes = true,
-            CONNECTION | TRANSFER_ENCODING => {
-                let own = format!("{name}: {value:?} is for the server to say");
-                return Err(std::io::Error::other(own).into());
-            }
-            _ => {
-                self.has_date |= *name == DATE;
-                headers::append(self.lines.to_mut(), name, value);
-            }
+    pub(crate) fn append(&mut self, name: &str, value: &[u8]) -> Result<(), Error> {
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        if is("content-length") {
+            self.length = Some(decimal(value)?);
+        } else if is("connection") && value.eq_ignore_ascii_case(b"close") {
+            self.closes = true;
+        } else if is("connection") || is("transfer-encoding") {
+            let own = format!("{name}: {} is for the server to say", value.escape_ascii());
+            return Err(std::io::Error::other(own).into());
+        } else {
+            self.has_date |= is("date");
+            headers::append(self.lines.to_mut(), name, value)?;
         }
         Ok(())
     }
