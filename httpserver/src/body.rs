@@ -180,6 +180,11 @@ impl Body {
         }
     }
 
+    /// All of it is in memory.
+    pub(crate) fn is_here(&self) -> bool {
+        matches!(self.kind, Kind::Full(_))
+    }
+
     async fn next_piece(&mut self) -> Option<Result<Bytes, Error>> {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }

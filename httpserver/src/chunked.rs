@@ -47,8 +47,11 @@ impl Decoder {
         let mut used = 0;
         for _ in 0..STEPS_MAX {
             let rest = &bytes[used..];
+            let allowed = max.saturating_sub(data.len() as u64);
             let step = match self.state {
-                State::Size => self.size(rest, max.saturating_sub(data.len() as u64))?,
+                State::Size => self.size(rest, allowed)?,
+                // The limit may be lower than it was when the chunk's size was read.
+                State::Data(left) if left > allowed => return Err(BODY_TOO_LARGE),
                 State::Data(left) => self.data(rest, left, data),
                 State::DataEnd => self.data_end(rest)?,
                 State::Trailers => self.trailers(rest)?,
@@ -114,9 +117,12 @@ impl Decoder {
     /// (RFC 9110, 6.5.1).
     fn trailers(&mut self, bytes: &[u8]) -> Result<usize, Reject> {
         let mut end = 0;
-        while let Some(line) = line(&bytes[end..], LINE_MAX)? {
+        for count in 0.. {
+            let Some(line) = line(&bytes[end..], LINE_MAX)? else {
+                break;
+            };
             end += line.len() + 2;
-            if end > TRAILERS_MAX {
+            if end > TRAILERS_MAX || count > TRAILER_FIELDS_MAX {
                 return Err(HEAD_TOO_LARGE.because("the trailer fields are over the limit"));
             }
             if line.is_empty() {
@@ -284,7 +290,7 @@ mod tests {
         let trailer = format!("a: {}\r\n", "b".repeat(1000));
         assert_eq!(status(format!("0\r\n{}\r\n", trailer.repeat(9))), 431);
         let trailers = "a: b\r\n".repeat(TRAILER_FIELDS_MAX + 1);
-        assert_eq!(status(format!("0\r\n{trailers}\r\n")), 400);
+        assert_eq!(status(format!("0\r\n{trailers}\r\n")), 431);
     }
 
     #[test]

@@ -111,10 +111,14 @@ impl Error {
 
     /// What the client gets.
     pub(crate) fn response(&self) -> Response {
-        let response = Response::from(self.status());
+        let status = match self.status() {
+            // No answer has such a status.
+            status if status.is_informational() => StatusCode::INTERNAL_SERVER_ERROR,
+            status => status,
+        };
+        let response = Response::from(status);
         match self.message() {
             Some(message) if response.body.length() != Some(0) => {
-                let status = self.status();
                 Response::text(format!("{status}: {message}\n")).with_status(status)
             }
             _ => response,

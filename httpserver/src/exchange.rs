@@ -1,8 +1,7 @@
 //! One request and its response: what the connection keeps of them while the handler works.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::convert::Infallible;
+use std::future::{pending, poll_fn};
 use std::{io, mem};
 
 use http::{Method, StatusCode, Version};
@@ -38,7 +37,16 @@ pub(crate) struct Exchange<'a> {
 /// The reading half while a handler works: lent to the request's body if it has one.
 enum Input {
     Kept(ReadHalf),
-    Lent(Incoming),
+    Lent(Lent),
+}
+
+/// What was lent is taken back however the exchange ends: the handler's side may live on.
+struct Lent(Incoming);
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.0.take();
+    }
 }
 
 /// What comes after a response.
@@ -76,7 +84,10 @@ impl<'a> Exchange<'a> {
                 });
                 let reader = Reader::new(reader, framing, settings, expecting);
                 let incoming = Incoming::new(reader);
-                (Input::Lent(incoming.clone()), Body::incoming(incoming))
+                (
+                    Input::Lent(Lent(incoming.clone())),
+                    Body::incoming(incoming),
+                )
             }
         };
         let exchange = Exchange {
@@ -109,24 +120,38 @@ impl<'a> Exchange<'a> {
             self.is_head,
             self.version,
         );
-        self.keeps_alive &= self.input.will_end(&body)
+        let sends_body = !matches!(end, BodyEnd::Never(_));
+        self.keeps_alive &= self.input.will_end(sends_body.then_some(&body))
             && !response.closes
             && end != BodyEnd::Close
             && !self.connection.is_draining();
         self.upgrade = response.upgrade.take();
-        let option = match (&self.upgrade, self.keeps_alive, self.version) {
-            (Some(_), ..) => Some("Upgrade"),
-            (None, false, _) => Some("close"),
-            (None, true, Version::HTTP_10) => Some("keep-alive"),
-            (None, true, _) => None,
+        let option = match (response.has_upgrade, self.keeps_alive, self.version) {
+            (true, true, _) => Some("Upgrade"),
+            (true, false, _) => Some("Upgrade, close"),
+            (false, false, _) => Some("close"),
+            (false, true, Version::HTTP_10) => Some("keep-alive"),
+            (false, true, _) => None,
         };
         let now = IoLoop::current().now();
         write_head(output.gather(), &response, end, option, now);
         (body, end)
     }
 
+    /// Throws away what arrives of a body that the handler has not read, and never ends. A client
+    /// that sends everything before it reads would otherwise wait for us while we wait for it.
+    ///
+    /// Only a response that is here does not itself come from the request's body.
+    pub(crate) async fn discard_input(&self, response_is_here: bool) -> Infallible {
+        if let (Input::Lent(lent), true) = (&self.input, response_is_here) {
+            lent.0.with_reader(|reader| reader.set_limit(u64::MAX));
+            while let Some(Ok(_)) = poll_fn(|context| lent.0.poll_next(context)).await {}
+        }
+        pending().await
+    }
+
     /// The response could not be sent to its end.
-    pub(crate) fn cut_short(&self, failure: Failure, end: BodyEnd) -> Next {
+    pub(crate) fn cut_short(self, failure: Failure, end: BodyEnd) -> Next {
         let (peer, request) = (self.connection.peer_address(), &self.line);
         match failure {
             Failure::Peer(error) => {
@@ -134,7 +159,11 @@ impl<'a> Exchange<'a> {
                 Next::Abort
             }
             Failure::Body(error) => {
-                tracing::warn!(%peer, %request, %error, "a response was cut short");
+                match error.status().is_server_error() {
+                    true => tracing::warn!(%peer, %request, "a response was cut short: {error}"),
+                    // It streams what the client should have sent.
+                    false => tracing::debug!(%peer, %request, "a response was cut short: {error}"),
+                }
                 match end {
                     // If only the end of the connection ends the body, it must not look whole.
                     BodyEnd::Close => Next::Abort,
@@ -150,8 +179,7 @@ impl<'a> Exchange<'a> {
             (Input::Kept(reader), Some(upgrade)) => Next::Upgrade(reader, upgrade),
             (Input::Kept(reader), None) if self.keeps_alive => Next::Request(reader),
             (Input::Kept(_), None) => Next::Close,
-            // It is taken away in any case: the handler's side may live on.
-            (Input::Lent(incoming), _) => match incoming.take() {
+            (Input::Lent(lent), _) => match lent.0.take() {
                 Some(rest) if self.keeps_alive => Next::Drain(rest),
                 _ => Next::Close,
             },
@@ -176,26 +204,27 @@ impl<'a> Exchange<'a> {
     /// What a client gets instead of the response that a handler could not make.
     fn explain(&self, error: &Error) -> Response {
         let (peer, request) = (self.connection.peer_address(), &self.line);
-        match error.status().is_server_error() {
+        let response = error.response();
+        match response.status.is_server_error() {
             true => tracing::error!(%peer, %request, "{error}"),
             false => tracing::debug!(%peer, %request, "{error}"),
         }
-        match error.status().is_informational() {
-            true => StatusCode::INTERNAL_SERVER_ERROR.into(),
-            false => error.response(),
-        }
+        response
     }
 }
 
 impl Input {
-    /// Whether the request will have been read to its end when `response` is sent, or little is
-    /// missing. It is the last moment to ask the client for the body.
-    fn will_end(&self, response: &Body) -> bool {
-        let Input::Lent(incoming) = self else {
+    /// Whether the request will have been read to its end when the response is sent, or little is
+    /// missing; `sent` is the body of that. It is the last moment to ask the client for the body.
+    fn will_end(&self, sent: Option<&Body>) -> bool {
+        let Input::Lent(lent) = self else {
             return true;
         };
-        let is_sent_back = matches!(response.kind, Kind::Incoming(_));
-        let will_end = incoming.with_reader(|reader| {
+        let is_sent_back = sent.is_some_and(|body| match &body.kind {
+            Kind::Incoming(incoming) => incoming.is(&lent.0),
+            _ => false,
+        });
+        let will_end = lent.0.with_reader(|reader| {
             if is_sent_back {
                 reader.permit();
             }
@@ -205,19 +234,4 @@ impl Input {
         });
         will_end.unwrap_or(false)
     }
-}
-
-/// Polls a handler. A panic in it ends neither the connection nor what was answered before.
-pub(crate) fn poll_answer(
-    answer: Pin<&mut impl Future<Output = Result<Response, Error>>>,
-    context: &mut Context<'_>,
-) -> Poll<Result<Response, Error>> {
-    let polled = catch_unwind(AssertUnwindSafe(|| answer.poll(context)));
-    polled.unwrap_or_else(|payload| {
-        let text = payload.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        let text = text.unwrap_or("for a reason that is no text");
-        let panic = io::Error::other(format!("handle_request panicked: {text}"));
-        Poll::Ready(Err(panic.into()))
-    })
 }

@@ -26,10 +26,14 @@ pub(crate) struct Fields<'a> {
     /// Every element of every Transfer-Encoding field, as long as all are `chunked`.
     codings: usize,
     has_transfer_encoding: bool,
-    expect: Option<&'a [u8]>,
+    expects_continue: bool,
+    expects_else: bool,
     has_close: bool,
     has_keep_alive: bool,
+    /// The Connection field lists it.
     has_upgrade: bool,
+    /// There is an Upgrade field.
+    names_protocol: bool,
 }
 
 impl<'a> Fields<'a> {
@@ -43,7 +47,8 @@ impl<'a> Fields<'a> {
                     fields.hosts += 1;
                     fields.host = header.value;
                 }
-                6 if is("expect") => fields.expect = Some(header.value),
+                6 if is("expect") => fields.expect(header.value),
+                7 if is("upgrade") => fields.names_protocol = true,
                 10 if is("connection") => fields.connection(header.value),
                 14 if is("content-length") => fields.content_length(header.value)?,
                 17 if is("transfer-encoding") => fields.transfer_encoding(header.value)?,
@@ -96,16 +101,15 @@ impl<'a> Fields<'a> {
 
     /// HTTP/1.0 knows no expectations (RFC 9110, 10.1.1).
     pub(crate) fn expects_continue(&self, version: Version) -> Result<bool, Reject> {
-        match self.expect {
-            Some(_) if version == Version::HTTP_10 => Ok(false),
-            Some(value) if value.eq_ignore_ascii_case(b"100-continue") => Ok(true),
-            Some(_) => Err(EXPECTATION_FAILED),
-            None => Ok(false),
+        match version {
+            Version::HTTP_10 => Ok(false),
+            _ if self.expects_else => Err(EXPECTATION_FAILED),
+            _ => Ok(self.expects_continue),
         }
     }
 
     pub(crate) fn may_upgrade(&self, version: Version) -> bool {
-        self.has_upgrade && version == Version::HTTP_11
+        self.has_upgrade && self.names_protocol && version == Version::HTTP_11
     }
 
     fn connection(&mut self, value: &[u8]) {
@@ -113,6 +117,13 @@ impl<'a> Fields<'a> {
             self.has_close |= option.eq_ignore_ascii_case(b"close");
             self.has_keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
             self.has_upgrade |= option.eq_ignore_ascii_case(b"upgrade");
+        }
+    }
+
+    fn expect(&mut self, value: &[u8]) {
+        match value.eq_ignore_ascii_case(b"100-continue") {
+            true => self.expects_continue = true,
+            false => self.expects_else = true,
         }
     }
 

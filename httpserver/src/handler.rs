@@ -64,9 +64,12 @@ use crate::response::Response;
 pub trait HttpHandler: 'static {
     /// Answers one request.
     ///
-    /// An error is answered with its status, and logged if that is 500 or above. A panic is
-    /// answered with 500, unless panics end the program. What the handler has not read of the
-    /// body is thrown away.
+    /// An error is answered with its status, and logged if that is 500 or above. A panic in the
+    /// future is answered with 500, unless panics end the program. What the handler has not read
+    /// of the body is thrown away.
+    ///
+    /// A client that leaves does not end the handler, which is told by its next read, or by
+    /// [`Request::peer_closed`].
     ///
     /// # Cancel safety
     /// The future is dropped where it waits when the server's grace period is over.

@@ -29,7 +29,7 @@ pub(crate) struct Head {
     /// The connection may go on after this request.
     pub(crate) keeps_alive: bool,
     pub(crate) expects_continue: bool,
-    /// The Connection field speaks of an upgrade, and nothing stands against it.
+    /// The client asks for another protocol, and nothing stands against it.
     pub(crate) may_upgrade: bool,
 }
 
@@ -160,6 +160,7 @@ pub(crate) struct RequestLine {
 impl fmt::Display for RequestLine {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = self.bytes[..self.end as usize].trim_ascii_end();
+        let line = &line[..line.len().min(LOGGED_MAX)];
         String::from_utf8_lossy(line).fmt(formatter)
     }
 }
@@ -216,6 +217,9 @@ fn offset(whole: &[u8], part: &str) -> u32 {
 /// How many header fields a request may have: Apache's `LimitRequestFields`. Browsers send some
 /// twenty.
 const FIELDS_MAX: usize = 100;
+
+/// How much of a request line the log is given.
+const LOGGED_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {

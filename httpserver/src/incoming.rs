@@ -6,10 +6,10 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ioloop::IoLoop;
+use ioloop::{IoLoop, timeout};
 use iostream::{ReadHalf, WriteHalf};
 
 use crate::chunked::Decoder;
@@ -42,8 +42,8 @@ pub(crate) struct Reader {
     limit: u64,
     /// How long to wait for the next bytes.
     timeout: Duration,
-    /// The stream's deadline was set since bytes last came.
-    is_timed: bool,
+    /// When the wait ends, if one has begun, and how many bytes had come by then.
+    waiting: Option<(Instant, usize)>,
     /// Where to say that the body may come, if the client waits for that.
     expecting: Option<WriteHalf>,
 }
@@ -74,6 +74,11 @@ impl Incoming {
             waiting.wake();
         }
         reader
+    }
+
+    /// Whether both read the same body.
+    pub(crate) fn is(&self, other: &Incoming) -> bool {
+        Rc::ptr_eq(&self.place, &other.place)
     }
 
     /// Looks at the reader, or changes it, if it is still there.
@@ -126,7 +131,7 @@ impl Reader {
             },
             limit: settings.max_body_size,
             timeout: settings.body_timeout,
-            is_timed: false,
+            waiting: None,
             expecting,
         }
     }
@@ -172,15 +177,22 @@ impl Reader {
     }
 
     /// Throws away what is left of the body, and gives the stream back: the next request follows.
-    /// None if that was too much, or the body failed.
+    /// None if that was too much, took too long, or the body failed.
     pub(crate) async fn drain(mut self: Box<Self>) -> Option<ReadHalf> {
         self.limit = DRAINED_MAX;
-        loop {
-            match poll_fn(|context| self.poll_next(context)).await {
-                None => return Some(self.stream),
-                Some(Ok(_)) => {}
-                Some(Err(_)) => return None,
+        let limit = self.timeout;
+        let draining = async {
+            loop {
+                match poll_fn(|context| self.poll_next(context)).await {
+                    None => return true,
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) => return false,
+                }
             }
+        };
+        match timeout(limit, draining).await {
+            Ok(true) => Some(self.stream),
+            _ => None,
         }
     }
 
@@ -205,7 +217,7 @@ impl Reader {
                 return Poll::Ready(Some(Err(reject.into())));
             }
         };
-        self.is_timed = false;
+        self.waiting = None;
         self.limit -= data.len() as u64;
         Poll::Ready((!data.is_empty()).then_some(Ok(data)))
     }
@@ -215,7 +227,8 @@ impl Reader {
         if let State::Failed(reject) = self.state {
             return Poll::Ready(Err(reject.into()));
         }
-        self.prepare_to_wait();
+        self.permit();
+        self.set_deadline();
         match &mut self.state {
             State::Length(left) => {
                 let wanted = usize::try_from(*left).unwrap_or(usize::MAX).min(PIECE_MAX);
@@ -244,12 +257,18 @@ impl Reader {
         }
     }
 
-    fn prepare_to_wait(&mut self) {
-        self.permit();
-        if !self.is_timed {
-            self.is_timed = true;
-            let now = IoLoop::current().now();
-            self.stream.set_deadline(now.checked_add(self.timeout));
+    /// The time begins anew with each byte that comes, also if it does not make up anything yet,
+    /// and for who comes back much later: they would have been woken in time.
+    fn set_deadline(&mut self) {
+        let now = IoLoop::current().now();
+        let buffered = self.stream.buffered();
+        let is_waiting = self.waiting.is_some_and(|(deadline, before)| {
+            before == buffered && deadline.checked_add(LATE).is_none_or(|late| now < late)
+        });
+        if !is_waiting {
+            let deadline = now.checked_add(self.timeout);
+            self.stream.set_deadline(deadline);
+            self.waiting = deadline.map(|deadline| (deadline, buffered));
         }
     }
 }
@@ -268,3 +287,6 @@ const PIECE_MAX: usize = 64 * 1024;
 /// How much of a body that nobody wanted is read to keep the connection. More costs a client less
 /// to send over a new one.
 const DRAINED_MAX: u64 = 64 * 1024;
+
+/// Who waits is woken at the deadline, unless something holds the loop for so long.
+const LATE: Duration = Duration::from_secs(1);

@@ -64,7 +64,7 @@
 //! | a request's body | 16 MiB | 413 | [`HttpServer::max_body_size`] |
 //! | a line between chunks | 4 KiB | 400 | fixed |
 //! | chunk extensions | 16 KiB beyond twice the data | 400 | fixed |
-//! | trailer fields | 8 KiB, 32 fields | 431, 400 | fixed |
+//! | trailer fields | 8 KiB, 32 fields | 431 | fixed |
 //! | time between requests | 75 s | closed | [`HttpServer::idle_timeout`] |
 //! | time for a head | 30 s | 408 | [`HttpServer::head_timeout`] |
 //! | time without a byte of a body | 60 s | 408 | [`HttpServer::body_timeout`] |
@@ -84,6 +84,7 @@ mod head;
 mod headers;
 mod incoming;
 mod output;
+mod panics;
 mod reject;
 mod request;
 mod response;

@@ -117,10 +117,12 @@ impl Output {
             self.stream.flush().await
         };
         let mut writing = pin!(writing);
+        let mut owed = usize::MAX;
         self.set_deadline();
         poll_fn(|context| {
             let polled = writing.as_mut().poll(context);
-            if polled.is_pending() {
+            if polled.is_pending() && self.stream.queued() < owed {
+                owed = self.stream.queued();
                 self.set_deadline();
             }
             polled

@@ -205,6 +205,10 @@ impl Request {
 
     /// The body, to be handed on: as the body of the response, say, which then streams.
     ///
+    /// A client that [expects](https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1) to be told
+    /// that the body may come is told when somebody asks for it first; once a response has begun,
+    /// it is too late. For a response that is made of the body, ask for the first piece before.
+    ///
     /// ```
     /// use httpserver::{Error, Request, Response};
     ///

@@ -1,8 +1,8 @@
 //! What a handler answers.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::pin::Pin;
+use std::{fmt, io};
 
 use http::StatusCode;
 use iostream::IoStream;
@@ -34,6 +34,7 @@ pub struct Response {
     /// The length that the handler has announced.
     pub(crate) length: Option<u64>,
     pub(crate) has_date: bool,
+    pub(crate) has_upgrade: bool,
     pub(crate) closes: bool,
     pub(crate) upgrade: Option<Upgrade>,
 }
@@ -92,6 +93,7 @@ impl Response {
             body: body.into(),
             length: None,
             has_date: false,
+            has_upgrade: false,
             closes: false,
             upgrade: None,
         }
@@ -129,7 +131,7 @@ impl Response {
     {
         let mut response =
             Response::new(Body::empty()).with_status(StatusCode::SWITCHING_PROTOCOLS);
-        headers::append(response.lines.to_mut(), "Upgrade", protocol.as_bytes())?;
+        response.append("Upgrade", protocol.as_bytes())?;
         response.upgrade = Some(Box::new(|stream| Box::pin(async { run(stream).await })));
         Ok(response)
     }
@@ -150,7 +152,8 @@ impl Response {
     /// Adds a header field, also if there is one of that name.
     ///
     /// `Content-Length` announces the length of a [streamed](Body::stream) body, which is then
-    /// not sent in chunks; `Connection: close` closes the connection afterwards.
+    /// not sent in chunks; `Connection: close` closes the connection afterwards; `Upgrade` tells
+    /// which protocols the client should ask for.
     ///
     /// # Errors
     /// If the name is no token, or the value has control characters, as those that would split
@@ -177,15 +180,19 @@ impl Response {
 
     pub(crate) fn append(&mut self, name: &str, value: &[u8]) -> Result<(), Error> {
         let is = |known: &str| name.eq_ignore_ascii_case(known);
-        if is("content-length") {
-            self.length = Some(decimal(value)?);
-        } else if is("connection") && value.eq_ignore_ascii_case(b"close") {
+        if is("connection") && value.eq_ignore_ascii_case(b"close") {
             self.closes = true;
-        } else if is("connection") || is("transfer-encoding") {
-            let own = format!("{name}: {} is for the server to say", value.escape_ascii());
-            return Err(std::io::Error::other(own).into());
+        } else if is("content-length") && decimal(value).is_ok() {
+            self.length = decimal(value).ok();
+        } else if is("content-length") || is("connection") || is("transfer-encoding") {
+            let own = format!(
+                "'{name}: {}' is for the server to say",
+                value.escape_ascii()
+            );
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, own).into());
         } else {
             self.has_date |= is("date");
+            self.has_upgrade |= is("upgrade");
             headers::append(self.lines.to_mut(), name, value)?;
         }
         Ok(())

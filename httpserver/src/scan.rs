@@ -60,6 +60,7 @@ impl Scanner {
         self.scanned = self.scanned.max(bytes.len());
         if bytes.len() > max {
             return Err(match self.request_line {
+                0 if self.start > max / 2 => BAD_REQUEST.because("empty lines and no request"),
                 0 => TARGET_TOO_LONG,
                 _ => HEAD_TOO_LARGE,
             });

@@ -9,6 +9,7 @@ use futures_lite::Stream;
 use crate::body::{Body, Kind};
 use crate::error::Error;
 use crate::output::{GATHERED_MAX, Output};
+use crate::panics::contain;
 use crate::response_head::{BodyEnd, write_chunk_size};
 
 /// Why a body was not sent to its end.
@@ -52,11 +53,16 @@ pub(crate) async fn send_body(
         _ => None,
     };
     loop {
-        let next = poll_fn(|context| Pin::new(&mut body).poll_next(context));
-        let Some(piece) = output.while_sending(next).await else {
+        let next = poll_fn(|context| {
+            contain(|| {
+                Pin::new(&mut body)
+                    .poll_next(context)
+                    .map(Option::transpose)
+            })
+        });
+        let Some(piece) = output.while_sending(next).await.map_err(Failure::Body)? else {
             break;
         };
-        let piece = piece.map_err(Failure::Body)?;
         if let Some(left) = &mut left {
             let rest = left.checked_sub(piece.len() as u64);
             *left = rest.ok_or_else(|| wrong_length("longer"))?;

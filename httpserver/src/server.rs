@@ -5,16 +5,19 @@ use std::pin::pin;
 use std::task::Poll;
 use std::{fmt, mem};
 
+use futures_lite::future::or;
+use http::Version;
 use ioloop::IoLoop;
 use iostream::{IoStream, ReadHalf};
 use tcpserver::{BoxError, Connection, StreamHandler};
 
 use crate::error::Error;
-use crate::exchange::{Exchange, Next, poll_answer};
+use crate::exchange::{Exchange, Next};
 use crate::handler::HttpHandler;
 use crate::head::{Head, HeadParser};
 use crate::output::Output;
-use crate::reject::{Failure, Reject, TIMED_OUT};
+use crate::panics::contain;
+use crate::reject::{Reject, TIMED_OUT};
 use crate::response_head::{BodyEnd, write_head};
 use crate::send::{gather_body, send_body};
 use crate::settings::Settings;
@@ -45,7 +48,22 @@ enum Arrived {
     Head(Head),
     /// Something, but not all of a head. Nothing was consumed.
     Part(HeadParser),
-    Rejected(Reject),
+    Refused(Refusal),
+}
+
+/// What is no request, and whether it looks like a HEAD: that is answered without a body.
+struct Refusal {
+    reject: Reject,
+    is_head: bool,
+}
+
+impl Refusal {
+    fn new(reject: Reject, bytes: &[u8]) -> Refusal {
+        Refusal {
+            reject,
+            is_head: bytes.trim_ascii_start().starts_with(b"HEAD "),
+        }
+    }
 }
 
 impl<H: HttpHandler> HttpServer<H> {
@@ -94,11 +112,15 @@ impl<H: HttpHandler> HttpServer<H> {
                     Exchange::begin(&self.settings, head, reader, &mut output, connection);
                 let answer = {
                     let mut answer = pin!(self.handler.handle_request(request));
-                    poll_fn(|context| output.or_queue(poll_answer(answer.as_mut(), context))).await
+                    poll_fn(|context| output.or_queue(contain(|| answer.as_mut().poll(context))))
+                        .await
                 };
                 let (body, end) = exchange.answer(answer, &mut output);
                 if let Some(body) = gather_body(body, end, &mut output) {
-                    if let Err(failure) = send_body(body, end, &mut output).await {
+                    let discarding = exchange.discard_input(body.is_here());
+                    let discarding = async { match discarding.await {} };
+                    let sent = or(send_body(body, end, &mut output), discarding).await;
+                    if let Err(failure) = sent {
                         break exchange.cut_short(failure, end);
                     }
                 }
@@ -130,18 +152,18 @@ impl<H: HttpHandler> HttpServer<H> {
         output: &mut Output,
         connection: &Connection,
     ) -> Option<Head> {
-        let reject = match arrived {
+        let refusal = match arrived {
             Arrived::Head(head) => return Some(head),
-            Arrived::Rejected(reject) => reject,
+            Arrived::Refused(refusal) => refusal,
             Arrived::Part(parser) => {
                 output.queue();
                 match self.read_rest(reader, connection, parser).await? {
                     Ok(head) => return Some(head),
-                    Err(reject) => reject,
+                    Err(refusal) => refusal,
                 }
             }
         };
-        refuse(reject, output, connection);
+        refuse(&refusal, output, connection);
         None
     }
 
@@ -151,18 +173,22 @@ impl<H: HttpHandler> HttpServer<H> {
         reader: &mut ReadHalf,
         connection: &Connection,
         mut parser: HeadParser,
-    ) -> Option<Result<Head, Reject>> {
+    ) -> Option<Result<Head, Refusal>> {
         let now = IoLoop::current().now();
         reader.set_deadline(now.checked_add(self.settings.head_timeout));
         let max = self.settings.max_head_size;
-        let rest = reader.read_with(|bytes| parser.parse(bytes, max).map_err(Failure::from));
+        let rest = reader.read_with(|bytes| {
+            Ok(match parser.parse(bytes, max) {
+                Ok(head) => head.map(|(head, length)| (Ok(head), length)),
+                Err(reject) => Some((Err(Refusal::new(reject, bytes)), 0)),
+            })
+        });
         match connection.unless_draining(rest).await? {
-            Ok(head) => Some(Ok(head)),
-            Err(Failure::Rejected(reject)) => Some(Err(reject)),
-            Err(Failure::Stream(iostream::Error::TimedOut)) if parser.has_begun() => {
-                Some(Err(TIMED_OUT))
+            Ok(head) => Some(head),
+            Err(iostream::Error::TimedOut) if parser.has_begun() => {
+                Some(Err(Refusal::new(TIMED_OUT, b"")))
             }
-            Err(Failure::Stream(error)) => {
+            Err(error) => {
                 tracing::debug!(peer = %connection.peer_address(), %error, "no request came");
                 None
             }
@@ -243,11 +269,12 @@ async fn go_on(
 }
 
 /// Answers what is no request. What comes behind it cannot be understood either.
-fn refuse(reject: Reject, output: &mut Output, connection: &Connection) {
+fn refuse(refusal: &Refusal, output: &mut Output, connection: &Connection) {
+    let Refusal { reject, is_head } = refusal;
     tracing::debug!(peer = %connection.peer_address(), status = %reject.status, "{reject}");
-    let mut response = Error::from(reject).response();
+    let mut response = Error::from(*reject).response();
     let body = mem::take(&mut response.body);
-    let end = BodyEnd::Length(body.length().unwrap_or_default());
+    let end = BodyEnd::of(reject.status, None, &body, *is_head, Version::HTTP_11);
     let now = IoLoop::current().now();
     write_head(output.gather(), &response, end, Some("close"), now);
     gather_body(body, end, output);
@@ -265,7 +292,7 @@ fn first_look(
         Ok(Some(match parser.parse(bytes, settings.max_head_size) {
             Ok(Some((head, length))) => (Arrived::Head(head), length),
             Ok(None) => (Arrived::Part(parser), 0),
-            Err(reject) => (Arrived::Rejected(reject), 0),
+            Err(reject) => (Arrived::Refused(Refusal::new(reject, bytes)), 0),
         }))
     }
 }

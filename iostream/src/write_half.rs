@@ -128,6 +128,22 @@ impl WriteHalf {
         poll_fn(|context| self.shared.poll_flush(context))
     }
 
+    /// How many bytes were written that the transport has not taken.
+    ///
+    /// ```
+    /// # ioloop::testing::run(async {
+    /// let (_client, server) = iostream::IoStream::pair();
+    /// let writer = server.writer();
+    /// writer.queue(b"hello").unwrap();
+    /// assert_eq!(writer.queued(), 5);
+    /// writer.flush().await.unwrap();
+    /// assert_eq!(writer.queued(), 0);
+    /// # });
+    /// ```
+    pub fn queued(&self) -> usize {
+        self.shared.queued_len()
+    }
+
     /// When every wait of this stream ends, of both halves; see
     /// [`IoStream::set_deadline`](crate::IoStream::set_deadline).
     ///
