@@ -3,8 +3,12 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use crate::moment::Epoch;
+
 /// The loop's time: read once a turn, or made up.
 pub(crate) struct Clock {
+    /// When the loop was made.
+    pub(crate) epoch: Epoch,
     now: Cell<Instant>,
     /// Deadlines up to here have passed: the time after the last wait. Code that holds the loop
     /// moves `now` but not this, so that what arrived meanwhile is looked at before they fire.
@@ -17,6 +21,7 @@ impl Clock {
     pub(crate) fn new(is_virtual: bool) -> Clock {
         let now = precise();
         Clock {
+            epoch: Epoch(now),
             now: Cell::new(now),
             due: Cell::new(now),
             is_virtual,

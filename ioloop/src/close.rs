@@ -88,8 +88,8 @@ impl IoLoop {
             contain_drop(callback.run, callback.location);
         }
         let timers = self.core.timers.borrow_mut().take_all();
-        for (action, location) in timers {
-            contain_drop(action, location);
+        for (action, place) in timers {
+            contain_drop(action, self.core.places.location(place));
         }
         for ending in self.core.end_of_turn.take() {
             contain_drop(ending.object, ending.location);
@@ -98,10 +98,8 @@ impl IoLoop {
 
     fn drop_sources(&self) {
         let sources = self.core.sources.borrow_mut().take_all();
-        for Taken {
-            source, location, ..
-        } in sources
-        {
+        for Taken { source, place, .. } in sources {
+            let location = self.core.places.location(place);
             // It fails for those that are not in the poller, and for descriptors that are gone.
             contain("a source", location, || {
                 let _ = self.core.poller.delete(source.as_fd());

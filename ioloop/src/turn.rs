@@ -61,7 +61,8 @@ impl IoLoop {
         let limit = self.core.timers.borrow().next_sequence();
         loop {
             let due = self.core.timers.borrow_mut().pop_due(now, limit);
-            let Some((action, location)) = due else { break };
+            let Some((action, place)) = due else { break };
+            let location = self.core.places.location(place);
             self.call("a timer", location, || match action {
                 Action::Call(callback) => callback(),
                 Action::Wake(waker) => waker.wake(),
@@ -173,11 +174,14 @@ impl IoLoop {
     /// Looks the key up now: a handler that was called before may have removed this one, or have
     /// lost interest in a direction for it. Says whether there was somebody to call.
     fn dispatch_one(&self, ready: Ready) -> bool {
-        let id = HandlerId::from_key(ready.key);
-        let found = self.core.sources.borrow().dispatch(id);
-        let Some((source, interest, location)) = found else {
+        let Some(id) = HandlerId::from_key(ready.key) else {
             return false;
         };
+        let found = self.core.sources.borrow().dispatch(id);
+        let Some((source, interest, place)) = found else {
+            return false;
+        };
+        let location = self.core.places.location(place);
         if ready.only_urgent {
             contain("a handler", location, || self.ignore_urgent(id));
             return false;
