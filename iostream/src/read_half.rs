@@ -268,10 +268,14 @@ impl ReadHalf {
             Rc::ptr_eq(&self.shared, writer.shared()),
             "the two halves are of different streams"
         );
-        IoStream {
-            read: self,
-            write: writer,
-        }
+        // The writer that is dropped here is the one that the whole stream counts as.
+        self.shared.writers.set(self.shared.writers.get() + 1);
+        self.shared.is_whole.set(true);
+        IoStream { read: self }
+    }
+
+    pub(crate) fn shared(&self) -> &Rc<Shared> {
+        &self.shared
     }
 
     pub(crate) fn poll_read_into(
