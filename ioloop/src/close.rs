@@ -2,9 +2,11 @@
 
 use std::panic::Location;
 
+use crate::inbox::Mail;
 use crate::io_loop::IoLoop;
 use crate::panics::contain;
 use crate::sources::Taken;
+use crate::tasks::drop_unfinished;
 use crate::thread;
 
 impl IoLoop {
@@ -75,11 +77,14 @@ impl IoLoop {
     fn drop_runnables(&self) {
         thread::requeue_yielded();
         while let Some(runnable) = thread::pop_ready() {
-            drop(runnable);
+            drop_unfinished(runnable);
         }
         for mail in self.core.inbox.take() {
-            let location = mail.location();
-            contain_drop(mail, location);
+            match mail {
+                Mail::Runnable(runnable) => drop_unfinished(runnable),
+                Mail::Callback(callback, location) => contain_drop(callback, location),
+                Mail::Stop => {}
+            }
         }
     }
 

@@ -4,9 +4,10 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use async_task::{Builder, FallibleTask, Runnable, ScheduleInfo, WithInfo};
+use async_task::{Builder, ScheduleInfo, WithInfo};
 use pin_project_lite::pin_project;
 use slab::Slab;
 
@@ -33,7 +34,7 @@ use crate::thread;
 /// ```
 #[must_use = "dropping a task cancels it; call detach() to let it run by itself"]
 pub struct Task<T> {
-    inner: FallibleTask<Outcome<T>, u32>,
+    inner: async_task::Task<Outcome<T>, Label>,
 }
 
 impl<T> Task<T> {
@@ -55,8 +56,46 @@ impl<T> Task<T> {
     /// assert_eq!(io_loop.run_until(forever.cancel()), None);
     /// ```
     pub async fn cancel(self) -> Option<T> {
-        let outcome = self.inner.cancel().await?;
+        let outcome = self.inner.fallible().cancel().await?;
         outcome.take().ok()
+    }
+
+    /// A waker that has the task polled again, as if something that it waits for had happened;
+    /// none if it has ended. Only on the thread of its loop.
+    ///
+    /// ```
+    /// let io_loop = ioloop::IoLoop::current();
+    /// let task = io_loop.spawn(std::future::pending::<()>());
+    /// io_loop.turn(Some(std::time::Duration::ZERO));
+    /// task.waker().unwrap().wake();
+    /// io_loop.turn(Some(std::time::Duration::ZERO));
+    /// assert_eq!(io_loop.metrics().polls, 2);
+    /// ```
+    pub fn waker(&self) -> Option<Waker> {
+        self.look_at_waker(Waker::clone)
+    }
+
+    /// Whether `waker` is this task's own: whether who polls with it will be polled again after
+    /// [`waker`](Task::waker) was woken.
+    ///
+    /// ```
+    /// let io_loop = ioloop::IoLoop::current();
+    /// let task = io_loop.spawn(std::future::pending::<()>());
+    /// assert!(task.is_woken_by(&task.waker().unwrap()));
+    /// assert!(!task.is_woken_by(std::task::Waker::noop()));
+    /// ```
+    pub fn is_woken_by(&self, waker: &Waker) -> bool {
+        let is_same = self.look_at_waker(|own| own.will_wake(waker));
+        is_same.unwrap_or(false)
+    }
+
+    fn look_at_waker<R>(&self, look: impl FnOnce(&Waker) -> R) -> Option<R> {
+        if self.is_finished() {
+            return None;
+        }
+        let io_loop = IoLoop::try_current()?;
+        let tasks = io_loop.core.tasks.borrow();
+        tasks.waker(self.inner.metadata().index).map(look)
     }
 
     /// Whether the task has finished or was cancelled.
@@ -77,15 +116,14 @@ impl<T> Future for Task<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        Pin::new(&mut self.inner)
-            .poll(context)
-            .map(|outcome| match outcome.map(Outcome::take) {
-                Some(Ok(output)) => output,
-                Some(Err(reported)) => resume_unwind(reported),
-                None => {
-                    panic!("no output: it was taken before, or the task's event loop is closed")
-                }
-            })
+        if self.inner.metadata().is_dropped.load(Ordering::Relaxed) {
+            panic!("no output: the task's event loop is closed");
+        }
+        let outcome = Pin::new(&mut self.inner).poll(context);
+        outcome.map(|outcome| match outcome.take() {
+            Ok(output) => output,
+            Err(reported) => resume_unwind(reported),
+        })
     }
 }
 
@@ -140,10 +178,14 @@ impl IoLoop {
             index,
         };
         let inbox = self.core.inbox.clone();
-        let schedule = move |runnable: Runnable<u32>, info: ScheduleInfo| {
+        let schedule = move |runnable: LabelledRunnable, info: ScheduleInfo| {
             thread::schedule(&inbox, runnable, info);
         };
-        let (runnable, task) = Builder::new().metadata(index).spawn_local(
+        let label = Label {
+            index,
+            is_dropped: AtomicBool::new(false),
+        };
+        let (runnable, task) = Builder::new().metadata(label).spawn_local(
             |_| Tracked {
                 entry,
                 future: Some(future),
@@ -152,7 +194,7 @@ impl IoLoop {
         );
 
         if self.is_closed() {
-            drop(runnable);
+            drop_unfinished(runnable);
         } else {
             self.core
                 .tasks
@@ -160,10 +202,26 @@ impl IoLoop {
                 .set_waker(index, runnable.waker());
             runnable.schedule();
         }
-        Task {
-            inner: task.fallible(),
-        }
+        Task { inner: task }
     }
+}
+
+/// What async-task keeps beside a future, in a gap of its own header.
+pub(crate) struct Label {
+    /// Of the task in the table.
+    pub(crate) index: u32,
+    /// The loop was closed before the task had an output.
+    is_dropped: AtomicBool,
+}
+
+/// A task that is to be polled.
+pub(crate) type LabelledRunnable = async_task::Runnable<Label>;
+
+/// Drops the future of a task, for closing.
+pub(crate) fn drop_unfinished(runnable: LabelledRunnable) {
+    let is_dropped = &runnable.metadata().is_dropped;
+    is_dropped.store(true, Ordering::Relaxed);
+    drop(runnable);
 }
 
 pin_project! {
@@ -291,6 +349,10 @@ impl TaskTable {
 
     fn location(&self, index: u32) -> &'static Location<'static> {
         self.entries[index as usize].location
+    }
+
+    fn waker(&self, index: u32) -> Option<&Waker> {
+        self.entries.get(index as usize)?.waker.as_ref()
     }
 
     pub(crate) fn wakers(&self) -> Vec<Waker> {

@@ -78,7 +78,7 @@ impl IoLoop {
             let Some(runnable) = thread::pop_ready() else {
                 break;
             };
-            let index = *runnable.metadata();
+            let index = runnable.metadata().index;
             // Panics are caught in `Tracked`. Where the task was made is looked up only if that
             // matters, since it costs a cache line per poll.
             runnable.run();
