@@ -142,6 +142,7 @@ impl Builder {
             callbacks: RefCell::new(VecDeque::new()),
             timers: RefCell::new(Timers::new(clock.epoch)),
             tasks: RefCell::new(TaskTable::default()),
+            last_task: Cell::new(None),
             places: Places::default(),
             end_of_turn: RefCell::new(Vec::new()),
             sources: RefCell::new(Sources::default()),

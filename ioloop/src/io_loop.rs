@@ -18,7 +18,7 @@ use crate::inbox::{Inbox, Remote};
 use crate::metrics::Counters;
 use crate::moment::Moment;
 use crate::notify::Notify;
-use crate::places::Places;
+use crate::places::{Place, Places};
 use crate::sources::Sources;
 use crate::tasks::TaskTable;
 use crate::thread;
@@ -57,6 +57,8 @@ pub(crate) struct Core {
     pub(crate) callbacks: RefCell<VecDeque<Callback>>,
     pub(crate) timers: RefCell<Timers<Action>>,
     pub(crate) tasks: RefCell<TaskTable>,
+    /// Where the task whose code ran last was made.
+    pub(crate) last_task: Cell<Option<Place>>,
     /// Where handlers, timers and tasks were made.
     pub(crate) places: Places,
     /// Who wants to be told before the loop waits.

@@ -123,8 +123,11 @@ impl IoLoop {
             let remaining = deadline.saturating_duration_since(now);
             let _ = writeln!(text, "timer in {remaining:?}, made at {location}");
         }
-        for location in self.core.tasks.borrow().locations() {
-            let _ = writeln!(text, "task, made at {location}");
+        let places = self.core.places.all();
+        for (location, count) in places.iter().zip(self.core.tasks.borrow().made_at()) {
+            for _ in 0..*count {
+                let _ = writeln!(text, "task, made at {location}");
+            }
         }
         text
     }

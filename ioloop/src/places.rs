@@ -10,6 +10,13 @@ use std::ptr;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Place(u32);
 
+impl Place {
+    /// Places are numbered from zero on.
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// The places of a loop. There are as many as the program's text has, so they are never forgotten.
 #[derive(Default)]
 pub(crate) struct Places {
@@ -27,8 +34,12 @@ impl Places {
         }
     }
 
+    pub(crate) fn all(&self) -> Vec<&'static Location<'static>> {
+        self.known.borrow().clone()
+    }
+
     pub(crate) fn location(&self, place: Place) -> &'static Location<'static> {
-        self.known.borrow()[place.0 as usize]
+        self.known.borrow()[place.index()]
     }
 
     fn find(&self, location: &'static Location<'static>) -> Place {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use async_task::{Builder, ScheduleInfo, WithInfo};
@@ -13,6 +13,7 @@ use slab::Slab;
 
 use crate::io_loop::{Core, IoLoop};
 use crate::panics::{Reported, contain, report};
+use crate::places::Place;
 use crate::thread;
 
 /// A handle to a spawned future; awaiting it gives the future's output.
@@ -95,7 +96,7 @@ impl<T> Task<T> {
         }
         let io_loop = IoLoop::try_current()?;
         let tasks = io_loop.core.tasks.borrow();
-        tasks.waker(self.inner.metadata().index).map(look)
+        tasks.waker(self.inner.metadata().index()).map(look)
     }
 
     /// Whether the task has finished or was cancelled.
@@ -116,7 +117,7 @@ impl<T> Future for Task<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        if self.inner.metadata().is_dropped.load(Ordering::Relaxed) {
+        if self.inner.metadata().is_dropped() {
             panic!("no output: the task's event loop is closed");
         }
         let outcome = Pin::new(&mut self.inner).poll(context);
@@ -172,23 +173,21 @@ impl IoLoop {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let index = self.core.tasks.borrow_mut().insert(location);
+        let place = self.core.places.number(location);
+        let index = self.core.tasks.borrow_mut().insert(place);
         let entry = TaskEntry {
             core: self.core.clone(),
             index,
+            place,
         };
         let inbox = self.core.inbox.clone();
         let schedule = move |runnable: LabelledRunnable, info: ScheduleInfo| {
             thread::schedule(&inbox, runnable, info);
         };
-        let label = Label {
-            index,
-            is_dropped: AtomicBool::new(false),
-        };
+        let label = Label(AtomicU32::new(index));
         let (runnable, task) = Builder::new().metadata(label).spawn_local(
             |_| Tracked {
-                entry,
-                future: Some(future),
+                live: Some(Live { future, entry }),
             },
             WithInfo(schedule),
         );
@@ -206,12 +205,21 @@ impl IoLoop {
     }
 }
 
-/// What async-task keeps beside a future, in a gap of its own header.
-pub(crate) struct Label {
-    /// Of the task in the table.
-    pub(crate) index: u32,
+/// What async-task keeps beside a future, in a gap of its own header that has room for no more:
+/// the task's number in the table, or [`DROPPED`](Label::DROPPED).
+pub(crate) struct Label(AtomicU32);
+
+impl Label {
     /// The loop was closed before the task had an output.
-    is_dropped: AtomicBool,
+    const DROPPED: u32 = u32::MAX;
+
+    fn index(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn is_dropped(&self) -> bool {
+        self.index() == Label::DROPPED
+    }
 }
 
 /// A task that is to be polled.
@@ -219,27 +227,36 @@ pub(crate) type LabelledRunnable = async_task::Runnable<Label>;
 
 /// Drops the future of a task, for closing.
 pub(crate) fn drop_unfinished(runnable: LabelledRunnable) {
-    let is_dropped = &runnable.metadata().is_dropped;
-    is_dropped.store(true, Ordering::Relaxed);
+    let label = runnable.metadata();
+    label.0.store(Label::DROPPED, Ordering::Relaxed);
     drop(runnable);
 }
 
 pin_project! {
     /// A spawned future, with its panics contained and its place in the table given back.
     struct Tracked<F> {
-        // Dropped last, so that the table is empty only when every future is gone.
+        // None only while this is dropped.
         #[pin]
-        future: Option<F>,
-        entry: TaskEntry,
+        live: Option<Live<F>>,
     }
 
     impl<F> PinnedDrop for Tracked<F> {
         /// async-task aborts the process if a destructor panics while it drops a task.
         fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            let location = this.entry.location();
-            contain("the destructor of a task", location, || this.future.set(None));
+            let mut live = this.project().live;
+            if let Some(location) = live.as_mut().as_pin_mut().map(|live| live.entry.enter()) {
+                contain("the destructor of a task", location, || live.set(None));
+            }
         }
+    }
+}
+
+pin_project! {
+    struct Live<F> {
+        // Dropped first, so that the table is empty only when every future is gone.
+        #[pin]
+        future: F,
+        entry: TaskEntry,
     }
 }
 
@@ -247,19 +264,17 @@ impl<F: Future> Future for Tracked<F> {
     type Output = Outcome<F::Output>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let future = this
-            .future
-            .as_mut()
-            .as_pin_mut()
-            .expect("async-task polls no finished task");
+        let live = self.project().live.as_pin_mut();
+        let live = live.expect("async-task polls no finished task").project();
+        let (future, entry) = (live.future, live.entry);
+        let location = entry.enter();
         let poll = match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
             Ok(poll) => poll.map(Ok),
-            Err(payload) => Poll::Ready(Err(report("a task", this.entry.location(), payload))),
+            Err(payload) => Poll::Ready(Err(report("a task", location, payload))),
         };
         poll.map(|result| Outcome {
             result: Some(result),
-            location: this.entry.location(),
+            location,
         })
     }
 }
@@ -294,18 +309,21 @@ impl<T> Drop for Outcome<T> {
 struct TaskEntry {
     core: Rc<Core>,
     index: u32,
+    place: Place,
 }
 
 impl TaskEntry {
-    fn location(&self) -> &'static Location<'static> {
-        self.core.tasks.borrow().location(self.index)
+    /// The task's own code runs next. Gives where the task was made.
+    fn enter(&self) -> &'static Location<'static> {
+        self.core.last_task.set(Some(self.place));
+        self.core.places.location(self.place)
     }
 }
 
 impl Drop for TaskEntry {
     fn drop(&mut self) {
         // The waker may hold the last reference to the task: it goes when the borrow has ended.
-        let waker = self.core.tasks.borrow_mut().remove(self.index);
+        let waker = self.core.tasks.borrow_mut().remove(self.index, self.place);
         drop(waker);
     }
 }
@@ -313,64 +331,61 @@ impl Drop for TaskEntry {
 /// Every task that has not ended, so that `close` can reach it and `dump` can name it.
 #[derive(Default)]
 pub(crate) struct TaskTable {
-    entries: Slab<LiveTask>,
-    /// Where the task that has ended last was made: a poll may end its task.
-    last_ended: Option<&'static Location<'static>>,
-}
-
-struct LiveTask {
-    location: &'static Location<'static>,
-    waker: Option<Waker>,
+    /// A waker that does nothing stands for a task that is just being made.
+    wakers: Slab<Waker>,
+    /// How many there are of each place, by its number.
+    made_at: Vec<usize>,
 }
 
 impl TaskTable {
-    fn insert(&mut self, location: &'static Location<'static>) -> u32 {
-        self.entries.insert(LiveTask {
-            location,
-            waker: None,
-        }) as u32
+    fn insert(&mut self, place: Place) -> u32 {
+        if self.made_at.len() <= place.index() {
+            self.made_at.resize(place.index() + 1, 0);
+        }
+        self.made_at[place.index()] += 1;
+        self.wakers.insert(Waker::noop().clone()) as u32
     }
 
     fn set_waker(&mut self, index: u32, waker: Waker) {
-        self.entries[index as usize].waker = Some(waker);
+        self.wakers[index as usize] = waker;
     }
 
-    fn remove(&mut self, index: u32) -> Option<Waker> {
-        let task = self.entries.remove(index as usize);
-        self.last_ended = Some(task.location);
-        task.waker
-    }
-
-    /// Where the task that was just polled was made, also if that poll was its last.
-    pub(crate) fn location_of(&self, index: u32) -> &'static Location<'static> {
-        let live = self.entries.get(index as usize).map(|task| task.location);
-        live.or(self.last_ended).unwrap_or(Location::caller())
-    }
-
-    fn location(&self, index: u32) -> &'static Location<'static> {
-        self.entries[index as usize].location
+    fn remove(&mut self, index: u32, place: Place) -> Waker {
+        self.made_at[place.index()] -= 1;
+        self.wakers.remove(index as usize)
     }
 
     fn waker(&self, index: u32) -> Option<&Waker> {
-        self.entries.get(index as usize)?.waker.as_ref()
+        self.wakers.get(index as usize)
     }
 
     pub(crate) fn wakers(&self) -> Vec<Waker> {
-        self.entries
-            .iter()
-            .filter_map(|(_, task)| task.waker.clone())
-            .collect()
+        self.wakers.iter().map(|(_, waker)| waker.clone()).collect()
     }
 
-    pub(crate) fn locations(&self) -> impl Iterator<Item = &'static Location<'static>> {
-        self.entries.iter().map(|(_, task)| task.location)
+    /// How many tasks were made at each place.
+    pub(crate) fn made_at(&self) -> &[usize] {
+        &self.made_at
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.wakers.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.wakers.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_task_is_not_larger_than_it_was() {
+        // Every idle connection pays for it.
+        assert_eq!(size_of::<Tracked<u64>>(), size_of::<u64>() + 16);
+        assert_eq!(size_of::<Label>(), 4);
     }
 }

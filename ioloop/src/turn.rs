@@ -78,13 +78,12 @@ impl IoLoop {
             let Some(runnable) = thread::pop_ready() else {
                 break;
             };
-            let index = runnable.metadata().index;
-            // Panics are caught in `Tracked`. Where the task was made is looked up only if that
-            // matters, since it costs a cache line per poll.
+            // Panics are caught in `Tracked`.
             runnable.run();
             if let Some(held) = self.core.watch.slow_lap() {
-                let location = self.core.tasks.borrow().location_of(index);
-                self.held("a task", location, held);
+                if let Some(place) = self.core.last_task.get() {
+                    self.held("a task", self.core.places.location(place), held);
+                }
             }
             polls += 1;
         }
