@@ -105,9 +105,9 @@ impl<T> Timers<T> {
     ///
     /// With the `limit` taken at the start of a turn, a timer that re-arms itself without delay
     /// cannot keep the turn from ending.
-    pub(crate) fn pop_due(&mut self, now: Instant, limit: Sequence) -> Option<(T, Place)> {
+    pub(crate) fn pop_due(&mut self, now: Moment, limit: Sequence) -> Option<(T, Place)> {
         let Reverse(deadline) = self.peek()?;
-        if deadline.moment > self.epoch.moment(now) || self.is_younger(deadline, limit) {
+        if deadline.moment > now || self.is_younger(deadline, limit) {
             return None;
         }
         self.heap.pop();
@@ -211,7 +211,7 @@ mod tests {
     }
 
     fn pop(timers: &mut Timers<u32>, now: Instant) -> Option<u32> {
-        let limit = timers.next_sequence();
+        let (now, limit) = (timers.epoch.moment(now), timers.next_sequence());
         timers.pop_due(now, limit).map(|(action, _)| action)
     }
 
@@ -266,7 +266,8 @@ mod tests {
         let (mut timers, epoch) = timers();
         let limit = timers.next_sequence();
         timers.insert(epoch, here(), 1);
-        assert!(timers.pop_due(epoch, limit).is_none());
+        let now = timers.epoch.moment(epoch);
+        assert!(timers.pop_due(now, limit).is_none());
     }
 
     #[test]
@@ -279,8 +280,9 @@ mod tests {
         let now = epoch + Duration::from_millis(1);
         timers.insert(now, here(), 2);
         timers.insert(now, here(), 3);
-        assert!(timers.pop_due(now, limit).is_some(), "made before");
-        assert!(timers.pop_due(now, limit).is_none(), "made since");
+        let moment = timers.epoch.moment(now);
+        assert!(timers.pop_due(moment, limit).is_some(), "made before");
+        assert!(timers.pop_due(moment, limit).is_none(), "made since");
         assert!(pop(&mut timers, now).is_some());
         assert!(pop(&mut timers, now).is_some());
     }

@@ -57,7 +57,7 @@ impl IoLoop {
 
     /// One at a time, so that a timer can cancel another that is due.
     fn run_timers(&self) {
-        let now = self.core.clock.due();
+        let now = self.moment(self.core.clock.due());
         let limit = self.core.timers.borrow().next_sequence();
         loop {
             let due = self.core.timers.borrow_mut().pop_due(now, limit);
