@@ -18,9 +18,11 @@ pub(crate) struct Epoch(pub(crate) Instant);
 impl Epoch {
     /// What lies before the epoch counts as the epoch, what is centuries ahead as the last moment.
     pub(crate) fn moment(self, instant: Instant) -> Moment {
-        let since = instant.saturating_duration_since(self.0).as_nanos();
-        let since = u64::try_from(since).unwrap_or(u64::MAX);
-        Moment(NonZero::<u64>::MIN.saturating_add(since))
+        let since = instant.saturating_duration_since(self.0);
+        // Without the 128 bits of `as_nanos`: this is asked for each deadline that is set.
+        let seconds = since.as_secs().saturating_mul(1_000_000_000);
+        let nanoseconds = seconds.saturating_add(since.subsec_nanos().into());
+        Moment(NonZero::<u64>::MIN.saturating_add(nanoseconds))
     }
 
     /// A moment too far for `Instant` is the farthest one that fits: nobody will wait for it.

@@ -57,6 +57,9 @@ impl IoLoop {
 
     /// One at a time, so that a timer can cancel another that is due.
     fn run_timers(&self) {
+        if self.core.timers.borrow().len() == 0 {
+            return;
+        }
         let now = self.moment(self.core.clock.due());
         let limit = self.core.timers.borrow().next_sequence();
         loop {
