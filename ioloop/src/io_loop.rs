@@ -246,6 +246,16 @@ impl IoLoop {
         self.core.clock.epoch.moment(instant)
     }
 
+    /// What [`now`](IoLoop::now) is as a [`moment`](IoLoop::moment); computed once a turn.
+    ///
+    /// ```
+    /// let io_loop = ioloop::IoLoop::current();
+    /// assert_eq!(io_loop.moment_now(), io_loop.moment(io_loop.now()));
+    /// ```
+    pub fn moment_now(&self) -> Moment {
+        self.core.clock.moment(self.now())
+    }
+
     /// The point in time that a [`moment`](IoLoop::moment) of this loop stands for.
     ///
     /// ```

@@ -60,7 +60,7 @@ impl IoLoop {
         if self.core.timers.borrow().len() == 0 {
             return;
         }
-        let now = self.moment(self.core.clock.due());
+        let now = self.core.clock.moment(self.core.clock.due());
         let limit = self.core.timers.borrow().next_sequence();
         loop {
             let due = self.core.timers.borrow_mut().pop_due(now, limit);

@@ -59,7 +59,7 @@ impl Shared {
         let Some(end) = self.end_of_waits() else {
             return false;
         };
-        let is_expired = end <= self.io_loop().moment(self.io_loop().now());
+        let is_expired = end <= self.io_loop().moment_now();
         if !is_expired {
             // It is not armed any more if the stream was idle for too long and then went on.
             self.arm();
