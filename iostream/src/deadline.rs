@@ -62,7 +62,7 @@ impl Shared {
         let is_expired = end <= self.io_loop().moment_now();
         if !is_expired {
             // It is not armed any more if the stream was idle for too long and then went on.
-            self.arm();
+            self.arm_for(end);
         }
         is_expired
     }
@@ -98,9 +98,12 @@ impl Shared {
 
     /// Has the timer fire in time.
     fn arm(self: &Rc<Self>) {
-        let Some(end) = self.end_of_waits() else {
-            return;
-        };
+        if let Some(end) = self.end_of_waits() {
+            self.arm_for(end);
+        }
+    }
+
+    fn arm_for(self: &Rc<Self>, end: Moment) {
         let mut deadline = self.deadline.get();
         if deadline.timer.is_some_and(|(_, armed)| armed <= end) {
             return;
