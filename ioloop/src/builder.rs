@@ -12,6 +12,7 @@ use crate::clock::{self, Clock};
 use crate::inbox::Inbox;
 use crate::io_loop::{Core, IoLoop};
 use crate::metrics::Counters;
+use crate::places::Places;
 use crate::sources::Sources;
 use crate::tasks::TaskTable;
 use crate::thread;
@@ -139,8 +140,10 @@ impl Builder {
             process: std::process::id(),
             inbox: Arc::new(Inbox::new(id, waiter.alarm())),
             callbacks: RefCell::new(VecDeque::new()),
-            timers: RefCell::new(Timers::new(clock.now())),
+            timers: RefCell::new(Timers::new(clock.epoch)),
             tasks: RefCell::new(TaskTable::default()),
+            last_task: Cell::new(None),
+            places: Places::default(),
             end_of_turn: RefCell::new(Vec::new()),
             sources: RefCell::new(Sources::default()),
             ready: RefCell::new(Vec::new()),

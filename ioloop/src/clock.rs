@@ -3,12 +3,18 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use crate::moment::{Epoch, Moment};
+
 /// The loop's time: read once a turn, or made up.
 pub(crate) struct Clock {
+    /// When the loop was made.
+    pub(crate) epoch: Epoch,
     now: Cell<Instant>,
     /// Deadlines up to here have passed: the time after the last wait. Code that holds the loop
     /// moves `now` but not this, so that what arrived meanwhile is looked at before they fire.
     due: Cell<Instant>,
+    /// What `moment` was asked last: within a turn it is nearly always the same.
+    last: Cell<(Instant, Moment)>,
     /// Time stands still until the loop moves it to the next deadline.
     is_virtual: bool,
 }
@@ -16,15 +22,26 @@ pub(crate) struct Clock {
 impl Clock {
     pub(crate) fn new(is_virtual: bool) -> Clock {
         let now = precise();
+        let epoch = Epoch(now);
         Clock {
+            epoch,
             now: Cell::new(now),
             due: Cell::new(now),
+            last: Cell::new((now, epoch.moment(now))),
             is_virtual,
         }
     }
 
     pub(crate) fn now(&self) -> Instant {
         self.now.get()
+    }
+
+    /// The time after the last wait, or as it is now, in the terms of timers and deadlines.
+    pub(crate) fn moment(&self, time: Instant) -> Moment {
+        if self.last.get().0 != time {
+            self.last.set((time, self.epoch.moment(time)));
+        }
+        self.last.get().1
     }
 
     pub(crate) fn is_virtual(&self) -> bool {

@@ -2,9 +2,11 @@
 
 use std::panic::Location;
 
+use crate::inbox::Mail;
 use crate::io_loop::IoLoop;
 use crate::panics::contain;
 use crate::sources::Taken;
+use crate::tasks::drop_unfinished;
 use crate::thread;
 
 impl IoLoop {
@@ -75,11 +77,14 @@ impl IoLoop {
     fn drop_runnables(&self) {
         thread::requeue_yielded();
         while let Some(runnable) = thread::pop_ready() {
-            drop(runnable);
+            drop_unfinished(runnable);
         }
         for mail in self.core.inbox.take() {
-            let location = mail.location();
-            contain_drop(mail, location);
+            match mail {
+                Mail::Runnable(runnable) => drop_unfinished(runnable),
+                Mail::Callback(callback, location) => contain_drop(callback, location),
+                Mail::Stop => {}
+            }
         }
     }
 
@@ -88,8 +93,8 @@ impl IoLoop {
             contain_drop(callback.run, callback.location);
         }
         let timers = self.core.timers.borrow_mut().take_all();
-        for (action, location) in timers {
-            contain_drop(action, location);
+        for (action, place) in timers {
+            contain_drop(action, self.core.places.location(place));
         }
         for ending in self.core.end_of_turn.take() {
             contain_drop(ending.object, ending.location);
@@ -98,10 +103,8 @@ impl IoLoop {
 
     fn drop_sources(&self) {
         let sources = self.core.sources.borrow_mut().take_all();
-        for Taken {
-            source, location, ..
-        } in sources
-        {
+        for Taken { source, place, .. } in sources {
+            let location = self.core.places.location(place);
             // It fails for those that are not in the poller, and for descriptors that are gone.
             contain("a source", location, || {
                 let _ = self.core.poller.delete(source.as_fd());

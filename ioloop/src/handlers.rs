@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::num::NonZero;
 use std::ops::BitOr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
@@ -84,7 +85,8 @@ impl fmt::Debug for Interest {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct HandlerId {
     pub(crate) index: u32,
-    pub(crate) version: u32,
+    /// Not zero, so that having no id takes no room.
+    pub(crate) version: NonZero<u32>,
 }
 
 /// What the kernel said about a descriptor.

@@ -5,9 +5,8 @@ use std::fmt;
 use std::panic::Location;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use async_task::Runnable;
-
 use crate::io_loop::IoLoop;
+use crate::tasks::LabelledRunnable;
 use crate::wait::Alarm;
 
 /// A handle to a loop for other threads.
@@ -143,18 +142,8 @@ enum Phase {
 
 pub(crate) enum Mail {
     Callback(Box<dyn FnOnce() + Send>, &'static Location<'static>),
-    Runnable(Runnable<u32>),
+    Runnable(LabelledRunnable),
     Stop,
-}
-
-impl Mail {
-    /// Where it was made; here for what carries its own place.
-    pub(crate) fn location(&self) -> &'static Location<'static> {
-        match self {
-            Mail::Callback(_, location) => location,
-            Mail::Runnable(_) | Mail::Stop => Location::caller(),
-        }
-    }
 }
 
 impl Inbox {
@@ -183,7 +172,7 @@ impl Inbox {
     }
 
     /// Takes a task that was woken on another thread.
-    pub(crate) fn post_runnable(&self, runnable: Runnable<u32>) {
+    pub(crate) fn post_runnable(&self, runnable: LabelledRunnable) {
         let state = self.lock();
         if state.phase == Phase::Closed {
             drop(state);

@@ -16,7 +16,9 @@ use crate::builder::Builder;
 use crate::clock::{self, Clock};
 use crate::inbox::{Inbox, Remote};
 use crate::metrics::Counters;
+use crate::moment::Moment;
 use crate::notify::Notify;
+use crate::places::{Place, Places};
 use crate::sources::Sources;
 use crate::tasks::TaskTable;
 use crate::thread;
@@ -55,6 +57,10 @@ pub(crate) struct Core {
     pub(crate) callbacks: RefCell<VecDeque<Callback>>,
     pub(crate) timers: RefCell<Timers<Action>>,
     pub(crate) tasks: RefCell<TaskTable>,
+    /// Where the task whose code ran last was made.
+    pub(crate) last_task: Cell<Option<Place>>,
+    /// Where handlers, timers and tasks were made.
+    pub(crate) places: Places,
     /// Who wants to be told before the loop waits.
     pub(crate) end_of_turn: RefCell<Vec<Ending>>,
     pub(crate) sources: RefCell<Sources>,
@@ -226,6 +232,40 @@ impl IoLoop {
         self.core.clock.now()
     }
 
+    /// A point in time as this loop counts it, in half of the room: for what is kept by the
+    /// thousand. Exact, except that what was before the loop counts as when it was made.
+    ///
+    /// ```
+    /// let io_loop = ioloop::IoLoop::current();
+    /// let deadline = io_loop.now() + std::time::Duration::from_secs(75);
+    /// let moment = io_loop.moment(deadline);
+    /// assert!(moment > io_loop.moment(io_loop.now()));
+    /// assert_eq!(io_loop.instant(moment), deadline);
+    /// ```
+    pub fn moment(&self, instant: Instant) -> Moment {
+        self.core.clock.epoch.moment(instant)
+    }
+
+    /// What [`now`](IoLoop::now) is as a [`moment`](IoLoop::moment); computed once a turn.
+    ///
+    /// ```
+    /// let io_loop = ioloop::IoLoop::current();
+    /// assert_eq!(io_loop.moment_now(), io_loop.moment(io_loop.now()));
+    /// ```
+    pub fn moment_now(&self) -> Moment {
+        self.core.clock.moment(self.now())
+    }
+
+    /// The point in time that a [`moment`](IoLoop::moment) of this loop stands for.
+    ///
+    /// ```
+    /// let io_loop = ioloop::IoLoop::current();
+    /// assert_eq!(io_loop.instant(io_loop.moment(io_loop.now())), io_loop.now());
+    /// ```
+    pub fn instant(&self, moment: Moment) -> Instant {
+        self.core.clock.epoch.instant(moment)
+    }
+
     /// A random number from the loop's generator, for jitter and back-off; not for secrets.
     /// [`Builder::seed`] makes the sequence repeatable.
     ///
@@ -293,11 +333,12 @@ impl IoLoop {
         action: Action,
     ) -> TimerId {
         let deadline = deadline.max(self.now());
+        let place = self.core.places.number(location);
         let id = self
             .core
             .timers
             .borrow_mut()
-            .insert(deadline, location, action);
+            .insert(deadline, place, action);
         if self.is_closed() {
             self.remove_timeout(id);
         }

@@ -108,7 +108,8 @@ impl IoLoop {
     pub fn dump(&self) -> String {
         let mut text = String::new();
         for view in self.core.sources.borrow().views() {
-            let (fd, interest, location) = (view.fd, view.interest, view.location);
+            let (fd, interest) = (view.fd, view.interest);
+            let location = self.core.places.location(view.place);
             let _ = writeln!(
                 text,
                 "handler of fd {fd} for {interest:?}, made at {location}"
@@ -117,12 +118,16 @@ impl IoLoop {
         let now = self.now();
         let mut timers: Vec<_> = self.core.timers.borrow().views().collect();
         timers.sort_by_key(|(deadline, _)| *deadline);
-        for (deadline, location) in timers {
+        for (deadline, place) in timers {
+            let location = self.core.places.location(place);
             let remaining = deadline.saturating_duration_since(now);
             let _ = writeln!(text, "timer in {remaining:?}, made at {location}");
         }
-        for location in self.core.tasks.borrow().locations() {
-            let _ = writeln!(text, "task, made at {location}");
+        let places = self.core.places.all();
+        for (location, count) in places.iter().zip(self.core.tasks.borrow().made_at()) {
+            for _ in 0..*count {
+                let _ = writeln!(text, "task, made at {location}");
+            }
         }
         text
     }

@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use crate::handlers::{HandlerId, Interest, Source};
 use crate::io_loop::IoLoop;
+use crate::places::Place;
 
 /// What an object that is its own [`Source`] keeps of its registration.
 ///
@@ -49,7 +50,7 @@ use crate::io_loop::IoLoop;
 /// ```
 pub struct Registration {
     io_loop: IoLoop,
-    location: &'static Location<'static>,
+    place: Place,
     id: Cell<Option<HandlerId>>,
     /// Equal to what the loop's table holds for `id`.
     armed: Cell<Interest>,
@@ -59,9 +60,10 @@ impl Registration {
     /// Not registered yet; that happens when something is wanted. `location` is what `dump()` and
     /// warnings name.
     pub fn new(io_loop: IoLoop, location: &'static Location<'static>) -> Registration {
+        let place = io_loop.core.places.number(location);
         Registration {
             io_loop,
-            location,
+            place,
             id: Cell::new(None),
             armed: Cell::new(Interest::NONE),
         }
@@ -93,7 +95,7 @@ impl Registration {
             Some(id) => self.io_loop.update_handler(id, wanted)?,
             None => {
                 let source: Rc<dyn Source> = source();
-                let id = self.io_loop.add_source_at(&source, wanted, self.location)?;
+                let id = self.io_loop.add_source_at(&source, wanted, self.place)?;
                 self.id.set(Some(id));
             }
         }

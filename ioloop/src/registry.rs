@@ -9,6 +9,7 @@ use polling::PollMode;
 
 use crate::handlers::{Event, Handler, HandlerId, Interest, Source};
 use crate::io_loop::IoLoop;
+use crate::places::Place;
 use crate::sources::{poller_event, register};
 
 impl IoLoop {
@@ -72,14 +73,15 @@ impl IoLoop {
     /// ```
     #[track_caller]
     pub fn add_source(&self, source: Rc<dyn Source>, interest: Interest) -> io::Result<HandlerId> {
-        self.add_source_at(&source, interest, Location::caller())
+        let place = self.core.places.number(Location::caller());
+        self.add_source_at(&source, interest, place)
     }
 
     pub(crate) fn add_source_at(
         &self,
         source: &Rc<dyn Source>,
         interest: Interest,
-        location: &'static Location<'static>,
+        place: Place,
     ) -> io::Result<HandlerId> {
         // The one call of `as_fd`, which is user code: nothing here may change between it and the
         // registration.
@@ -89,7 +91,7 @@ impl IoLoop {
             .core
             .sources
             .borrow_mut()
-            .insert(source.clone(), fd.as_raw_fd(), location)?;
+            .insert(source.clone(), fd.as_raw_fd(), place)?;
         if let Err(error) = self.watch(id, fd, Interest::NONE, interest) {
             self.remove_handler(id);
             return Err(error);

@@ -1,8 +1,8 @@
 //! The table of registered descriptors, and the one unsafe block: handing them to the poller.
 
 use std::io;
+use std::num::NonZero;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
-use std::panic::Location;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use polling::{Event as PollerEvent, PollMode, Poller};
 use slab::Slab;
 
 use crate::handlers::{HandlerId, Interest, Source};
+use crate::places::Place;
 
 /// Who lives in the poller, by versioned key.
 ///
@@ -18,8 +19,8 @@ use crate::handlers::{HandlerId, Interest, Source};
 #[derive(Default)]
 pub(crate) struct Sources {
     slots: Slab<Slot>,
-    /// The version of the next registration. Versions are what makes a stale event or id miss.
-    next_version: u32,
+    /// The version of the last registration. Versions are what makes a stale event or id miss.
+    last_version: u32,
     /// Objects that changed their descriptor while they were registered. They stay until the loop
     /// is closed, since only they know whether the registered one is still open.
     retained: Vec<Taken>,
@@ -27,8 +28,8 @@ pub(crate) struct Sources {
 
 struct Slot {
     source: Rc<dyn Source>,
-    location: &'static Location<'static>,
-    version: u32,
+    place: Place,
+    version: NonZero<u32>,
     /// The number that was registered. If `source.as_fd()` differs, we no longer touch the poller.
     fd: RawFd,
     /// The descriptor is in the poller exactly while this is not none.
@@ -38,7 +39,7 @@ struct Slot {
 /// An entry that was taken out.
 pub(crate) struct Taken {
     pub(crate) source: Rc<dyn Source>,
-    pub(crate) location: &'static Location<'static>,
+    pub(crate) place: Place,
     /// The number that was registered.
     pub(crate) fd: RawFd,
     /// None if the descriptor is not in the poller.
@@ -49,7 +50,7 @@ pub(crate) struct Taken {
 pub(crate) struct SourceView {
     pub(crate) fd: RawFd,
     pub(crate) interest: Interest,
-    pub(crate) location: &'static Location<'static>,
+    pub(crate) place: Place,
 }
 
 impl Sources {
@@ -58,18 +59,19 @@ impl Sources {
         &mut self,
         source: Rc<dyn Source>,
         fd: RawFd,
-        location: &'static Location<'static>,
+        place: Place,
     ) -> io::Result<HandlerId> {
         let entry = self.slots.vacant_entry();
         let index = entry.key();
         if index >= INDEX_MAX {
             return Err(io::Error::other("the loop has no room for another handler"));
         }
-        self.next_version = (self.next_version + 1) & HALF_MASK as u32;
-        let version = self.next_version;
+        let version = NonZero::new((self.last_version.wrapping_add(1)) & HALF_MASK as u32);
+        let version = version.unwrap_or(NonZero::<u32>::MIN);
+        self.last_version = version.get();
         entry.insert(Slot {
             source,
-            location,
+            place,
             version,
             fd,
             interest: Interest::NONE,
@@ -114,12 +116,9 @@ impl Sources {
     }
 
     /// What a dispatch needs: who to call, for what, and where it was made.
-    pub(crate) fn dispatch(
-        &self,
-        id: HandlerId,
-    ) -> Option<(Rc<dyn Source>, Interest, &'static Location<'static>)> {
+    pub(crate) fn dispatch(&self, id: HandlerId) -> Option<(Rc<dyn Source>, Interest, Place)> {
         self.slot(id)
-            .map(|slot| (slot.source.clone(), slot.interest, slot.location))
+            .map(|slot| (slot.source.clone(), slot.interest, slot.place))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -130,7 +129,7 @@ impl Sources {
         self.slots.iter().map(|(_, slot)| SourceView {
             fd: slot.fd,
             interest: slot.interest,
-            location: slot.location,
+            place: slot.place,
         })
     }
 
@@ -145,7 +144,7 @@ impl From<Slot> for Taken {
     fn from(slot: Slot) -> Taken {
         Taken {
             source: slot.source,
-            location: slot.location,
+            place: slot.place,
             fd: slot.fd,
             interest: slot.interest,
         }
@@ -154,14 +153,15 @@ impl From<Slot> for Taken {
 
 impl HandlerId {
     pub(crate) fn key(self) -> usize {
-        (self.version as usize) << HALF_BITS | self.index as usize
+        (self.version.get() as usize) << HALF_BITS | self.index as usize
     }
 
-    pub(crate) fn from_key(key: usize) -> HandlerId {
-        HandlerId {
+    /// None for what is not a key of ours.
+    pub(crate) fn from_key(key: usize) -> Option<HandlerId> {
+        Some(HandlerId {
             index: (key & HALF_MASK) as u32,
-            version: (key >> HALF_BITS) as u32,
-        }
+            version: NonZero::new((key >> HALF_BITS) as u32)?,
+        })
     }
 }
 
@@ -214,9 +214,11 @@ pub(crate) const WAKE_KEY: usize = usize::MAX - 1;
 mod tests {
     use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
     use std::os::unix::net::UnixStream;
+    use std::panic::Location;
 
     use super::*;
     use crate::handlers::Event;
+    use crate::places::Places;
 
     struct Idle(OwnedFd);
 
@@ -234,12 +236,34 @@ mod tests {
         Rc::new(Idle(UnixStream::pair().unwrap().0.into()))
     }
 
+    fn here() -> Place {
+        Places::default().number(Location::caller())
+    }
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_slot_is_not_larger_than_it_was() {
+        // Every idle connection pays for it.
+        assert_eq!(size_of::<Slot>(), 32);
+        assert_eq!(size_of::<Option<HandlerId>>(), 8);
+    }
+
+    #[test]
+    fn versions_come_round_without_a_zero() {
+        let mut sources = Sources {
+            last_version: HALF_MASK as u32,
+            ..Sources::default()
+        };
+        let id = sources.insert(idle(), 3, here()).unwrap();
+        assert_eq!(id.version.get(), 1);
+    }
+
     #[test]
     fn a_stale_id_does_not_reach_its_successor() {
         let mut sources = Sources::default();
-        let first = sources.insert(idle(), 3, Location::caller()).unwrap();
+        let first = sources.insert(idle(), 3, here()).unwrap();
         assert!(sources.take(first).is_some());
-        let second = sources.insert(idle(), 3, Location::caller()).unwrap();
+        let second = sources.insert(idle(), 3, here()).unwrap();
         assert_eq!(first.index, second.index, "the slot is reused");
         assert!(sources.source(first).is_none());
         assert!(sources.take(first).is_none());
@@ -250,9 +274,9 @@ mod tests {
     fn keys_round_trip_and_keep_clear_of_the_reserved_ones() {
         let highest = HandlerId {
             index: INDEX_MAX as u32 - 1,
-            version: HALF_MASK as u32,
+            version: NonZero::new(HALF_MASK as u32).unwrap(),
         };
-        assert_eq!(HandlerId::from_key(highest.key()), highest);
+        assert_eq!(HandlerId::from_key(highest.key()), Some(highest));
         assert!(highest.key() < WAKE_KEY);
     }
 }

@@ -4,14 +4,16 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, Waker};
 
-use async_task::{Builder, FallibleTask, Runnable, ScheduleInfo, WithInfo};
+use async_task::{Builder, ScheduleInfo, WithInfo};
 use pin_project_lite::pin_project;
 use slab::Slab;
 
 use crate::io_loop::{Core, IoLoop};
 use crate::panics::{Reported, contain, report};
+use crate::places::Place;
 use crate::thread;
 
 /// A handle to a spawned future; awaiting it gives the future's output.
@@ -33,7 +35,7 @@ use crate::thread;
 /// ```
 #[must_use = "dropping a task cancels it; call detach() to let it run by itself"]
 pub struct Task<T> {
-    inner: FallibleTask<Outcome<T>, u32>,
+    inner: async_task::Task<Outcome<T>, Label>,
 }
 
 impl<T> Task<T> {
@@ -55,8 +57,46 @@ impl<T> Task<T> {
     /// assert_eq!(io_loop.run_until(forever.cancel()), None);
     /// ```
     pub async fn cancel(self) -> Option<T> {
-        let outcome = self.inner.cancel().await?;
+        let outcome = self.inner.fallible().cancel().await?;
         outcome.take().ok()
+    }
+
+    /// A waker that has the task polled again, as if something that it waits for had happened;
+    /// none if it has ended. Only on the thread of its loop.
+    ///
+    /// ```
+    /// let io_loop = ioloop::IoLoop::current();
+    /// let task = io_loop.spawn(std::future::pending::<()>());
+    /// io_loop.turn(Some(std::time::Duration::ZERO));
+    /// task.waker().unwrap().wake();
+    /// io_loop.turn(Some(std::time::Duration::ZERO));
+    /// assert_eq!(io_loop.metrics().polls, 2);
+    /// ```
+    pub fn waker(&self) -> Option<Waker> {
+        self.look_at_waker(Waker::clone)
+    }
+
+    /// Whether `waker` is this task's own: whether who polls with it will be polled again after
+    /// [`waker`](Task::waker) was woken.
+    ///
+    /// ```
+    /// let io_loop = ioloop::IoLoop::current();
+    /// let task = io_loop.spawn(std::future::pending::<()>());
+    /// assert!(task.is_woken_by(&task.waker().unwrap()));
+    /// assert!(!task.is_woken_by(std::task::Waker::noop()));
+    /// ```
+    pub fn is_woken_by(&self, waker: &Waker) -> bool {
+        let is_same = self.look_at_waker(|own| own.will_wake(waker));
+        is_same.unwrap_or(false)
+    }
+
+    fn look_at_waker<R>(&self, look: impl FnOnce(&Waker) -> R) -> Option<R> {
+        if self.is_finished() {
+            return None;
+        }
+        let io_loop = IoLoop::try_current()?;
+        let tasks = io_loop.core.tasks.borrow();
+        tasks.waker(self.inner.metadata().index()).map(look)
     }
 
     /// Whether the task has finished or was cancelled.
@@ -77,15 +117,14 @@ impl<T> Future for Task<T> {
     type Output = T;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        Pin::new(&mut self.inner)
-            .poll(context)
-            .map(|outcome| match outcome.map(Outcome::take) {
-                Some(Ok(output)) => output,
-                Some(Err(reported)) => resume_unwind(reported),
-                None => {
-                    panic!("no output: it was taken before, or the task's event loop is closed")
-                }
-            })
+        if self.inner.metadata().is_dropped() {
+            panic!("no output: the task's event loop is closed");
+        }
+        let outcome = Pin::new(&mut self.inner).poll(context);
+        outcome.map(|outcome| match outcome.take() {
+            Ok(output) => output,
+            Err(reported) => resume_unwind(reported),
+        })
     }
 }
 
@@ -134,25 +173,27 @@ impl IoLoop {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let index = self.core.tasks.borrow_mut().insert(location);
+        let place = self.core.places.number(location);
+        let index = self.core.tasks.borrow_mut().insert(place);
         let entry = TaskEntry {
             core: self.core.clone(),
             index,
+            place,
         };
         let inbox = self.core.inbox.clone();
-        let schedule = move |runnable: Runnable<u32>, info: ScheduleInfo| {
+        let schedule = move |runnable: LabelledRunnable, info: ScheduleInfo| {
             thread::schedule(&inbox, runnable, info);
         };
-        let (runnable, task) = Builder::new().metadata(index).spawn_local(
+        let label = Label(AtomicU32::new(index));
+        let (runnable, task) = Builder::new().metadata(label).spawn_local(
             |_| Tracked {
-                entry,
-                future: Some(future),
+                live: Some(Live { future, entry }),
             },
             WithInfo(schedule),
         );
 
         if self.is_closed() {
-            drop(runnable);
+            drop_unfinished(runnable);
         } else {
             self.core
                 .tasks
@@ -160,28 +201,62 @@ impl IoLoop {
                 .set_waker(index, runnable.waker());
             runnable.schedule();
         }
-        Task {
-            inner: task.fallible(),
-        }
+        Task { inner: task }
     }
+}
+
+/// What async-task keeps beside a future, in a gap of its own header that has room for no more:
+/// the task's number in the table, or [`DROPPED`](Label::DROPPED).
+pub(crate) struct Label(AtomicU32);
+
+impl Label {
+    /// The loop was closed before the task had an output.
+    const DROPPED: u32 = u32::MAX;
+
+    fn index(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn is_dropped(&self) -> bool {
+        self.index() == Label::DROPPED
+    }
+}
+
+/// A task that is to be polled.
+pub(crate) type LabelledRunnable = async_task::Runnable<Label>;
+
+/// Drops the future of a task, for closing.
+pub(crate) fn drop_unfinished(runnable: LabelledRunnable) {
+    let label = runnable.metadata();
+    label.0.store(Label::DROPPED, Ordering::Relaxed);
+    drop(runnable);
 }
 
 pin_project! {
     /// A spawned future, with its panics contained and its place in the table given back.
     struct Tracked<F> {
-        // Dropped last, so that the table is empty only when every future is gone.
+        // None only while this is dropped.
         #[pin]
-        future: Option<F>,
-        entry: TaskEntry,
+        live: Option<Live<F>>,
     }
 
     impl<F> PinnedDrop for Tracked<F> {
         /// async-task aborts the process if a destructor panics while it drops a task.
         fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            let location = this.entry.location();
-            contain("the destructor of a task", location, || this.future.set(None));
+            let mut live = this.project().live;
+            if let Some(location) = live.as_mut().as_pin_mut().map(|live| live.entry.enter()) {
+                contain("the destructor of a task", location, || live.set(None));
+            }
         }
+    }
+}
+
+pin_project! {
+    struct Live<F> {
+        // Dropped first, so that the table is empty only when every future is gone.
+        #[pin]
+        future: F,
+        entry: TaskEntry,
     }
 }
 
@@ -189,19 +264,17 @@ impl<F: Future> Future for Tracked<F> {
     type Output = Outcome<F::Output>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        let future = this
-            .future
-            .as_mut()
-            .as_pin_mut()
-            .expect("async-task polls no finished task");
+        let live = self.project().live.as_pin_mut();
+        let live = live.expect("async-task polls no finished task").project();
+        let (future, entry) = (live.future, live.entry);
+        let location = entry.enter();
         let poll = match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
             Ok(poll) => poll.map(Ok),
-            Err(payload) => Poll::Ready(Err(report("a task", this.entry.location(), payload))),
+            Err(payload) => Poll::Ready(Err(report("a task", location, payload))),
         };
         poll.map(|result| Outcome {
             result: Some(result),
-            location: this.entry.location(),
+            location,
         })
     }
 }
@@ -236,18 +309,21 @@ impl<T> Drop for Outcome<T> {
 struct TaskEntry {
     core: Rc<Core>,
     index: u32,
+    place: Place,
 }
 
 impl TaskEntry {
-    fn location(&self) -> &'static Location<'static> {
-        self.core.tasks.borrow().location(self.index)
+    /// The task's own code runs next. Gives where the task was made.
+    fn enter(&self) -> &'static Location<'static> {
+        self.core.last_task.set(Some(self.place));
+        self.core.places.location(self.place)
     }
 }
 
 impl Drop for TaskEntry {
     fn drop(&mut self) {
         // The waker may hold the last reference to the task: it goes when the borrow has ended.
-        let waker = self.core.tasks.borrow_mut().remove(self.index);
+        let waker = self.core.tasks.borrow_mut().remove(self.index, self.place);
         drop(waker);
     }
 }
@@ -255,60 +331,61 @@ impl Drop for TaskEntry {
 /// Every task that has not ended, so that `close` can reach it and `dump` can name it.
 #[derive(Default)]
 pub(crate) struct TaskTable {
-    entries: Slab<LiveTask>,
-    /// Where the task that has ended last was made: a poll may end its task.
-    last_ended: Option<&'static Location<'static>>,
-}
-
-struct LiveTask {
-    location: &'static Location<'static>,
-    waker: Option<Waker>,
+    /// A waker that does nothing stands for a task that is just being made.
+    wakers: Slab<Waker>,
+    /// How many there are of each place, by its number.
+    made_at: Vec<usize>,
 }
 
 impl TaskTable {
-    fn insert(&mut self, location: &'static Location<'static>) -> u32 {
-        self.entries.insert(LiveTask {
-            location,
-            waker: None,
-        }) as u32
+    fn insert(&mut self, place: Place) -> u32 {
+        if self.made_at.len() <= place.index() {
+            self.made_at.resize(place.index() + 1, 0);
+        }
+        self.made_at[place.index()] += 1;
+        self.wakers.insert(Waker::noop().clone()) as u32
     }
 
     fn set_waker(&mut self, index: u32, waker: Waker) {
-        self.entries[index as usize].waker = Some(waker);
+        self.wakers[index as usize] = waker;
     }
 
-    fn remove(&mut self, index: u32) -> Option<Waker> {
-        let task = self.entries.remove(index as usize);
-        self.last_ended = Some(task.location);
-        task.waker
+    fn remove(&mut self, index: u32, place: Place) -> Waker {
+        self.made_at[place.index()] -= 1;
+        self.wakers.remove(index as usize)
     }
 
-    /// Where the task that was just polled was made, also if that poll was its last.
-    pub(crate) fn location_of(&self, index: u32) -> &'static Location<'static> {
-        let live = self.entries.get(index as usize).map(|task| task.location);
-        live.or(self.last_ended).unwrap_or(Location::caller())
-    }
-
-    fn location(&self, index: u32) -> &'static Location<'static> {
-        self.entries[index as usize].location
+    fn waker(&self, index: u32) -> Option<&Waker> {
+        self.wakers.get(index as usize)
     }
 
     pub(crate) fn wakers(&self) -> Vec<Waker> {
-        self.entries
-            .iter()
-            .filter_map(|(_, task)| task.waker.clone())
-            .collect()
+        self.wakers.iter().map(|(_, waker)| waker.clone()).collect()
     }
 
-    pub(crate) fn locations(&self) -> impl Iterator<Item = &'static Location<'static>> {
-        self.entries.iter().map(|(_, task)| task.location)
+    /// How many tasks were made at each place.
+    pub(crate) fn made_at(&self) -> &[usize] {
+        &self.made_at
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.wakers.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.wakers.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_task_is_not_larger_than_it_was() {
+        // Every idle connection pays for it.
+        assert_eq!(size_of::<Tracked<u64>>(), size_of::<u64>() + 16);
+        assert_eq!(size_of::<Label>(), 4);
     }
 }

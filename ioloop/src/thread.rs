@@ -4,10 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::mem;
 
-use async_task::{Runnable, ScheduleInfo};
+use async_task::ScheduleInfo;
 
 use crate::inbox::Inbox;
 use crate::io_loop::IoLoop;
+use crate::tasks::LabelledRunnable;
 
 thread_local! {
     static THREAD: Thread = const { Thread::new() };
@@ -17,10 +18,10 @@ thread_local! {
 struct Thread {
     /// Zero while the thread has no loop.
     loop_id: Cell<usize>,
-    ready: RefCell<VecDeque<Runnable<u32>>>,
+    ready: RefCell<VecDeque<LabelledRunnable>>,
     /// Tasks that were woken while they ran, as `yield_now` does. They wait for the next turn, so
     /// that giving way lets input and timers in, whatever the budget of a turn is.
-    yielded: RefCell<Vec<Runnable<u32>>>,
+    yielded: RefCell<Vec<LabelledRunnable>>,
     current: RefCell<Option<IoLoop>>,
 }
 
@@ -85,7 +86,7 @@ pub(crate) fn uninstall(loop_id: usize) {
 }
 
 /// Queues a woken task: without a lock on its loop's thread, through the inbox from elsewhere.
-pub(crate) fn schedule(inbox: &Inbox, runnable: Runnable<u32>, info: ScheduleInfo) {
+pub(crate) fn schedule(inbox: &Inbox, runnable: LabelledRunnable, info: ScheduleInfo) {
     let mut slot = Some(runnable);
     let _ = THREAD.try_with(|thread| {
         if thread.loop_id.get() == inbox.loop_id {
@@ -110,11 +111,11 @@ pub(crate) fn has_loop(loop_id: usize) -> bool {
         .unwrap_or(false)
 }
 
-pub(crate) fn push_ready(runnable: Runnable<u32>) {
+pub(crate) fn push_ready(runnable: LabelledRunnable) {
     THREAD.with(|thread| thread.ready.borrow_mut().push_back(runnable));
 }
 
-pub(crate) fn pop_ready() -> Option<Runnable<u32>> {
+pub(crate) fn pop_ready() -> Option<LabelledRunnable> {
     THREAD.try_with(|thread| pop(&thread.ready)).ok().flatten()
 }
 
@@ -135,6 +136,6 @@ pub(crate) fn has_ready() -> bool {
 }
 
 /// In a statement of its own: dropping a runnable runs user code, which may queue another.
-fn pop(queue: &RefCell<VecDeque<Runnable<u32>>>) -> Option<Runnable<u32>> {
+fn pop(queue: &RefCell<VecDeque<LabelledRunnable>>) -> Option<LabelledRunnable> {
     queue.borrow_mut().pop_front()
 }

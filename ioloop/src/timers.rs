@@ -6,12 +6,15 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::panic::Location;
-use std::time::{Duration, Instant};
+use std::num::NonZero;
+use std::time::Instant;
 
 use slab::Slab;
 
-/// Names a timer. Ids are not reused: a stale one never reaches a later timer.
+use crate::moment::{Epoch, Moment};
+use crate::places::Place;
+
+/// Names a timer. A stale id never reaches a later timer, unless it is four billion timers old.
 ///
 /// ```
 /// use std::time::Duration;
@@ -24,60 +27,60 @@ use slab::Slab;
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct TimerId {
     index: u32,
-    /// Never used twice by a loop, which is what makes ids unique.
-    sequence: u64,
+    sequence: Sequence,
 }
+
+/// When a timer was made, counted in timers; comes round after 2^32 - 1 of them. Not zero, so that
+/// having no timer takes no room.
+pub(crate) type Sequence = NonZero<u32>;
 
 /// Deadlines in order, each with a `T` to hand out when it has passed.
 pub(crate) struct Timers<T> {
-    /// Deadlines count from here, so that a heap entry holds eight bytes instead of sixteen.
-    epoch: Instant,
+    epoch: Epoch,
     heap: BinaryHeap<Reverse<Deadline>>,
     entries: Slab<Entry<T>>,
-    next_sequence: u64,
+    next_sequence: Sequence,
 }
 
 /// Ordered by time, then by creation: first in, first out among equals.
 #[derive(Clone, Copy, Eq, Ord, PartialEq, PartialOrd)]
 struct Deadline {
-    nanoseconds: u64,
-    sequence: u64,
+    moment: Moment,
+    sequence: Sequence,
     index: u32,
 }
 
 struct Entry<T> {
     /// Equal to the sequence of exactly one heap entry: any other that points here is a tombstone.
-    sequence: u64,
-    location: &'static Location<'static>,
+    sequence: Sequence,
+    place: Place,
     action: T,
 }
 
 impl<T> Timers<T> {
-    pub(crate) fn new(epoch: Instant) -> Timers<T> {
+    pub(crate) fn new(epoch: Epoch) -> Timers<T> {
         Timers {
             epoch,
             heap: BinaryHeap::new(),
             entries: Slab::new(),
-            next_sequence: 0,
+            next_sequence: Sequence::MIN,
         }
     }
 
-    pub(crate) fn insert(
-        &mut self,
-        deadline: Instant,
-        location: &'static Location<'static>,
-        action: T,
-    ) -> TimerId {
+    pub(crate) fn insert(&mut self, deadline: Instant, place: Place, action: T) -> TimerId {
         let sequence = self.next_sequence;
-        self.next_sequence += 1;
+        self.next_sequence = match sequence.checked_add(1) {
+            Some(next) => next,
+            None => self.start_over(),
+        };
         let index = self.entries.insert(Entry {
             sequence,
-            location,
+            place,
             action,
         }) as u32;
-        let nanoseconds = self.nanoseconds(deadline);
+        let moment = self.epoch.moment(deadline);
         self.heap.push(Reverse(Deadline {
-            nanoseconds,
+            moment,
             sequence,
             index,
         }));
@@ -93,9 +96,7 @@ impl<T> Timers<T> {
         let action = self.entries.remove(id.index as usize).action;
         let tombstones = self.heap.len() - self.entries.len();
         if tombstones > TOMBSTONES_MIN && tombstones > self.entries.len() {
-            let entries = &self.entries;
-            self.heap
-                .retain(|Reverse(deadline)| is_live(entries, deadline));
+            self.sweep();
         }
         Some(action)
     }
@@ -104,19 +105,14 @@ impl<T> Timers<T> {
     ///
     /// With the `limit` taken at the start of a turn, a timer that re-arms itself without delay
     /// cannot keep the turn from ending.
-    pub(crate) fn pop_due(
-        &mut self,
-        now: Instant,
-        limit: u64,
-    ) -> Option<(T, &'static Location<'static>)> {
-        let now = self.nanoseconds(now);
+    pub(crate) fn pop_due(&mut self, now: Moment, limit: Sequence) -> Option<(T, Place)> {
         let Reverse(deadline) = self.peek()?;
-        if deadline.nanoseconds > now || deadline.sequence >= limit {
+        if deadline.moment > now || self.is_younger(deadline, limit) {
             return None;
         }
         self.heap.pop();
         let entry = self.entries.remove(deadline.index as usize);
-        Some((entry.action, entry.location))
+        Some((entry.action, entry.place))
     }
 
     /// The action of a timer that has not fired.
@@ -126,22 +122,20 @@ impl<T> Timers<T> {
     }
 
     /// The sequence that the next timer will get: the `limit` of [`pop_due`](Self::pop_due).
-    pub(crate) fn next_sequence(&self) -> u64 {
+    pub(crate) fn next_sequence(&self) -> Sequence {
         self.next_sequence
     }
 
     pub(crate) fn next_deadline(&mut self) -> Option<Instant> {
         let Reverse(deadline) = self.peek()?;
-        Some(self.instant(deadline.nanoseconds))
+        Some(self.epoch.instant(deadline.moment))
     }
 
     /// Takes everything out, for closing.
-    pub(crate) fn take_all(&mut self) -> Vec<(T, &'static Location<'static>)> {
+    pub(crate) fn take_all(&mut self) -> Vec<(T, Place)> {
         self.heap.clear();
         let entries = self.entries.drain();
-        entries
-            .map(|entry| (entry.action, entry.location))
-            .collect()
+        entries.map(|entry| (entry.action, entry.place)).collect()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -149,13 +143,13 @@ impl<T> Timers<T> {
     }
 
     /// Every live timer's deadline and place, in no order.
-    pub(crate) fn views(&self) -> impl Iterator<Item = (Instant, &'static Location<'static>)> {
+    pub(crate) fn views(&self) -> impl Iterator<Item = (Instant, Place)> {
         self.heap
             .iter()
             .filter(|Reverse(deadline)| is_live(&self.entries, deadline))
             .map(|Reverse(deadline)| {
-                let location = self.entries[deadline.index as usize].location;
-                (self.instant(deadline.nanoseconds), location)
+                let place = self.entries[deadline.index as usize].place;
+                (self.epoch.instant(deadline.moment), place)
             })
     }
 
@@ -170,15 +164,23 @@ impl<T> Timers<T> {
         None
     }
 
-    fn nanoseconds(&self, instant: Instant) -> u64 {
-        let since = instant.saturating_duration_since(self.epoch).as_nanos();
-        u64::try_from(since).unwrap_or(u64::MAX)
+    /// By age, since sequences come round.
+    fn is_younger(&self, deadline: Deadline, limit: Sequence) -> bool {
+        let age = |sequence: Sequence| self.next_sequence.get().wrapping_sub(sequence.get());
+        (1..=age(limit)).contains(&age(deadline.sequence))
     }
 
-    /// A deadline too far for `Instant` is the farthest one that fits: nobody will wait for it.
-    fn instant(&self, nanoseconds: u64) -> Instant {
-        let since = Duration::from_nanos(nanoseconds);
-        self.epoch.checked_add(since).unwrap_or(self.epoch + FAR)
+    /// The sequence comes round. A tombstone that old must not pass for a timer of today.
+    #[cold]
+    fn start_over(&mut self) -> Sequence {
+        self.sweep();
+        Sequence::MIN
+    }
+
+    fn sweep(&mut self) {
+        let entries = &self.entries;
+        self.heap
+            .retain(|Reverse(deadline)| is_live(entries, deadline));
     }
 }
 
@@ -191,19 +193,25 @@ fn is_live<T>(entries: &Slab<Entry<T>>, deadline: &Deadline) -> bool {
 /// Below this many tombstones a sweep is not worth its scan.
 const TOMBSTONES_MIN: usize = 64;
 
-const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
-
 #[cfg(test)]
 mod tests {
+    use std::panic::Location;
+    use std::time::Duration;
+
     use super::*;
+    use crate::places::Places;
 
     fn timers() -> (Timers<u32>, Instant) {
         let epoch = crate::clock::precise();
-        (Timers::new(epoch), epoch)
+        (Timers::new(Epoch(epoch)), epoch)
+    }
+
+    fn here() -> Place {
+        Places::default().number(Location::caller())
     }
 
     fn pop(timers: &mut Timers<u32>, now: Instant) -> Option<u32> {
-        let limit = timers.next_sequence();
+        let (now, limit) = (timers.epoch.moment(now), timers.next_sequence());
         timers.pop_due(now, limit).map(|(action, _)| action)
     }
 
@@ -211,7 +219,7 @@ mod tests {
     fn equal_deadlines_fire_in_the_order_they_were_made() {
         let (mut timers, epoch) = timers();
         for action in 0..100 {
-            timers.insert(epoch, Location::caller(), action);
+            timers.insert(epoch, here(), action);
         }
         let fired: Vec<u32> = std::iter::from_fn(|| pop(&mut timers, epoch)).collect();
         assert_eq!(fired, (0..100).collect::<Vec<_>>());
@@ -221,7 +229,7 @@ mod tests {
     fn a_timer_never_fires_early() {
         let (mut timers, epoch) = timers();
         let deadline = epoch + Duration::from_nanos(1_000_001);
-        timers.insert(deadline, Location::caller(), 1);
+        timers.insert(deadline, here(), 1);
         assert_eq!(pop(&mut timers, epoch + Duration::from_millis(1)), None);
         assert_eq!(timers.next_deadline(), Some(deadline));
         assert_eq!(pop(&mut timers, deadline), Some(1));
@@ -230,9 +238,9 @@ mod tests {
     #[test]
     fn a_stale_id_does_not_cancel_its_successor() {
         let (mut timers, epoch) = timers();
-        let first = timers.insert(epoch, Location::caller(), 1);
+        let first = timers.insert(epoch, here(), 1);
         assert_eq!(timers.cancel(first), Some(1));
-        let second = timers.insert(epoch, Location::caller(), 2);
+        let second = timers.insert(epoch, here(), 2);
         assert_eq!(first.index, second.index, "the entry is reused");
         assert_eq!(timers.cancel(first), None);
         assert_eq!(pop(&mut timers, epoch), Some(2));
@@ -243,7 +251,7 @@ mod tests {
     fn cancelled_timers_do_not_pile_up() {
         let (mut timers, epoch) = timers();
         for _ in 0..100_000 {
-            let id = timers.insert(epoch + Duration::from_secs(60), Location::caller(), 0);
+            let id = timers.insert(epoch + Duration::from_secs(60), here(), 0);
             timers.cancel(id);
         }
         assert!(
@@ -257,20 +265,48 @@ mod tests {
     fn a_timer_made_during_the_turn_waits_for_the_next() {
         let (mut timers, epoch) = timers();
         let limit = timers.next_sequence();
-        timers.insert(epoch, Location::caller(), 1);
-        assert!(timers.pop_due(epoch, limit).is_none());
+        timers.insert(epoch, here(), 1);
+        let now = timers.epoch.moment(epoch);
+        assert!(timers.pop_due(now, limit).is_none());
     }
 
     #[test]
-    fn deadlines_beyond_what_the_clock_can_say_never_fire() {
+    fn a_timer_of_the_last_round_does_not_pass_for_a_younger() {
         let (mut timers, epoch) = timers();
-        timers.insert(epoch + FAR * 8, Location::caller(), 1);
-        assert!(
-            timers
-                .next_deadline()
-                .is_some_and(|deadline| deadline >= epoch + FAR)
-        );
-        assert_eq!(pop(&mut timers, epoch + FAR), None);
+        timers.next_sequence = Sequence::new(100).unwrap();
+        timers.insert(epoch, here(), 1);
+        timers.next_sequence = Sequence::MAX;
+        let limit = timers.next_sequence();
+        let now = epoch + Duration::from_millis(1);
+        timers.insert(now, here(), 2);
+        timers.insert(now, here(), 3);
+        let moment = timers.epoch.moment(now);
+        assert!(timers.pop_due(moment, limit).is_some(), "made before");
+        assert!(timers.pop_due(moment, limit).is_none(), "made since");
+        assert!(pop(&mut timers, now).is_some());
+        assert!(pop(&mut timers, now).is_some());
+    }
+
+    #[test]
+    fn a_tombstone_of_the_last_round_is_not_taken_for_a_timer() {
+        let (mut timers, epoch) = timers();
+        let first = timers.insert(epoch, here(), 1);
+        timers.cancel(first);
+        timers.next_sequence = Sequence::MAX;
+        let last = timers.insert(epoch, here(), 2);
+        timers.cancel(last);
+        let second = timers.insert(epoch + Duration::from_secs(1), here(), 3);
+        assert_eq!(first, second, "an id that is four billion timers old");
+        assert_eq!(pop(&mut timers, epoch), None);
+    }
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_timer_is_not_larger_than_it_was() {
+        // Every idle connection with a deadline pays for it.
+        assert_eq!(size_of::<Option<TimerId>>(), 8);
+        assert_eq!(size_of::<Deadline>(), 16);
+        assert_eq!(size_of::<Entry<crate::io_loop::Action>>(), 32);
     }
 
     /// Against the obvious structure, over many orders of insert, cancel and pop.
@@ -284,7 +320,7 @@ mod tests {
             match random.u8(..4) {
                 0 | 1 => {
                     let deadline = now + Duration::from_millis(random.u64(..50));
-                    let id = timers.insert(deadline, Location::caller(), action);
+                    let id = timers.insert(deadline, here(), action);
                     model.push((deadline, id, action));
                 }
                 2 if !model.is_empty() => {

@@ -57,11 +57,15 @@ impl IoLoop {
 
     /// One at a time, so that a timer can cancel another that is due.
     fn run_timers(&self) {
-        let now = self.core.clock.due();
+        if self.core.timers.borrow().len() == 0 {
+            return;
+        }
+        let now = self.core.clock.moment(self.core.clock.due());
         let limit = self.core.timers.borrow().next_sequence();
         loop {
             let due = self.core.timers.borrow_mut().pop_due(now, limit);
-            let Some((action, location)) = due else { break };
+            let Some((action, place)) = due else { break };
+            let location = self.core.places.location(place);
             self.call("a timer", location, || match action {
                 Action::Call(callback) => callback(),
                 Action::Wake(waker) => waker.wake(),
@@ -77,13 +81,12 @@ impl IoLoop {
             let Some(runnable) = thread::pop_ready() else {
                 break;
             };
-            let index = *runnable.metadata();
-            // Panics are caught in `Tracked`. Where the task was made is looked up only if that
-            // matters, since it costs a cache line per poll.
+            // Panics are caught in `Tracked`.
             runnable.run();
             if let Some(held) = self.core.watch.slow_lap() {
-                let location = self.core.tasks.borrow().location_of(index);
-                self.held("a task", location, held);
+                if let Some(place) = self.core.last_task.get() {
+                    self.held("a task", self.core.places.location(place), held);
+                }
             }
             polls += 1;
         }
@@ -173,11 +176,14 @@ impl IoLoop {
     /// Looks the key up now: a handler that was called before may have removed this one, or have
     /// lost interest in a direction for it. Says whether there was somebody to call.
     fn dispatch_one(&self, ready: Ready) -> bool {
-        let id = HandlerId::from_key(ready.key);
-        let found = self.core.sources.borrow().dispatch(id);
-        let Some((source, interest, location)) = found else {
+        let Some(id) = HandlerId::from_key(ready.key) else {
             return false;
         };
+        let found = self.core.sources.borrow().dispatch(id);
+        let Some((source, interest, place)) = found else {
+            return false;
+        };
+        let location = self.core.places.location(place);
         if ready.only_urgent {
             contain("a handler", location, || self.ignore_urgent(id));
             return false;

@@ -16,6 +16,9 @@ impl Shared {
     /// The reader is gone, and with it what it has not read.
     pub(crate) fn reader_dropped(self: &Rc<Self>) {
         self.has_reader.set(false);
+        if self.is_whole.get() {
+            self.writers.set(self.writers.get() - 1);
+        }
         self.unread.set(None);
         if self.is_released() {
             self.released();

@@ -35,7 +35,17 @@ pub type Parsed<T> = Result<Option<(T, usize)>, Error>;
 /// # Errors
 /// The closure answers [`Error::DelimiterNotFound`] as soon as it is not within `max` bytes.
 pub fn until(delimiter: &[u8], max: usize) -> impl FnMut(&[u8]) -> Parsed<Vec<u8>> {
-    let mut searched = 0;
+    until_after(0, delimiter, max)
+}
+
+/// As [`until`], of bytes that were searched in part: there is no delimiter in the first
+/// `examined` ones.
+pub(crate) fn until_after(
+    examined: usize,
+    delimiter: &[u8],
+    max: usize,
+) -> impl FnMut(&[u8]) -> Parsed<Vec<u8>> {
+    let mut searched = without_delimiter(examined, delimiter);
     move |bytes| {
         if bytes.is_empty() && !delimiter.is_empty() && max > 0 {
             // Every read begins with this question.
@@ -166,11 +176,13 @@ fn find(bytes: &[u8], delimiter: &[u8], searched: &mut usize) -> Option<usize> {
         _ => memmem::find(fresh, delimiter),
     };
     let end = start.map(|start| *searched + start + delimiter.len());
-    // A delimiter may have begun in the last bytes.
-    *searched = (bytes.len() + 1)
-        .saturating_sub(delimiter.len())
-        .max(*searched);
+    *searched = without_delimiter(bytes.len(), delimiter).max(*searched);
     end
+}
+
+/// Where to go on after `examined` bytes without a delimiter: one may have begun in the last ones.
+fn without_delimiter(examined: usize, delimiter: &[u8]) -> usize {
+    (examined + 1).saturating_sub(delimiter.len()).min(examined)
 }
 
 #[cfg(test)]

@@ -2,12 +2,14 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use futures_lite::{AsyncBufRead, AsyncRead, AsyncWrite};
 
 use crate::error::{CloseReason, Error};
 use crate::read_half::ReadHalf;
+use crate::shared::Shared;
 use crate::stream::IoStream;
 use crate::write_half::WriteHalf;
 
@@ -44,7 +46,7 @@ impl AsyncWrite for WriteHalf {
         context: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(context, &[IoSlice::new(buffer)])
+        poll_write(self.shared(), context, &[IoSlice::new(buffer)])
     }
 
     fn poll_write_vectored(
@@ -52,9 +54,7 @@ impl AsyncWrite for WriteHalf {
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let total = parts.iter().map(|part| part.len()).sum();
-        let written = self.shared().poll_write(context, parts);
-        written.map(|result| result.map(|()| total).map_err(io::Error::from))
+        poll_write(self.shared(), context, parts)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -89,26 +89,37 @@ impl AsyncBufRead for IoStream {
 
 impl AsyncWrite for IoStream {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.write).poll_write(context, buffer)
+        poll_write(self.shared(), context, &[IoSlice::new(buffer)])
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.write).poll_write_vectored(context, parts)
+        poll_write(self.shared(), context, parts)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.write).poll_flush(context)
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.shared().poll_flush(context).map_err(io::Error::from)
     }
 
-    fn poll_close(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.write).poll_close(context)
+    fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.shared().poll_finish(context).map_err(io::Error::from)
     }
+}
+
+/// A stream takes all of a write or nothing.
+fn poll_write(
+    shared: &Rc<Shared>,
+    context: &mut Context<'_>,
+    parts: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    let total = parts.iter().map(|part| part.len()).sum();
+    let written = shared.poll_write(context, parts);
+    written.map(|result| result.map(|()| total).map_err(io::Error::from))
 }

@@ -166,7 +166,7 @@ impl IoStream {
     /// # });
     /// ```
     pub fn queue(&self, data: &[u8]) -> Result<(), Error> {
-        self.write.queue(data)
+        self.shared().queue(data)
     }
 
     /// Waits until there is room, then takes all of `data`; see [`WriteHalf::write`].
@@ -184,7 +184,7 @@ impl IoStream {
     /// # });
     /// ```
     pub fn write<'a>(&'a self, data: &'a [u8]) -> impl Future<Output = Result<(), Error>> + 'a {
-        self.write.write(data)
+        self.shared().write(data)
     }
 
     /// As [`write`](IoStream::write), for a message in parts; see [`WriteHalf::write_vectored`].
@@ -207,7 +207,7 @@ impl IoStream {
         &'a self,
         parts: &'a [IoSlice<'a>],
     ) -> impl Future<Output = Result<(), Error>> + 'a {
-        self.write.write_vectored(parts)
+        self.shared().write_vectored(parts)
     }
 
     /// Waits until the transport has taken everything; see [`WriteHalf::flush`].
@@ -226,6 +226,6 @@ impl IoStream {
     /// # });
     /// ```
     pub fn flush(&self) -> impl Future<Output = Result<(), Error>> {
-        self.write.flush()
+        self.shared().flush()
     }
 }

@@ -99,7 +99,8 @@ impl ReadHalf {
     ///
     /// # Errors
     /// [`Error::DelimiterNotFound`] as soon as it is not within the first `max` bytes, delimiter
-    /// included; nothing is consumed then. Otherwise as [`read_with`](ReadHalf::read_with).
+    /// included; nothing is consumed then. A `max` of more than 2^32 - 1 is taken for that.
+    /// Otherwise as [`read_with`](ReadHalf::read_with).
     ///
     /// # Cancel safety
     /// Nothing is lost.
@@ -116,7 +117,13 @@ impl ReadHalf {
         delimiter: &'a [u8],
         max: usize,
     ) -> impl Future<Output = Result<Vec<u8>, Error>> + 'a {
-        self.read_with(frame::until(delimiter, max))
+        self.give_back();
+        ReadUntil {
+            shared: &self.shared,
+            delimiter,
+            max: u32::try_from(max).unwrap_or(u32::MAX),
+            examined: u32::MAX,
+        }
     }
 
     /// Reads exactly `count` bytes.
@@ -285,10 +292,14 @@ impl ReadHalf {
             Rc::ptr_eq(&self.shared, writer.shared()),
             "the two halves are of different streams"
         );
-        IoStream {
-            read: self,
-            write: writer,
-        }
+        // The writer that is dropped here is the one that the whole stream counts as.
+        self.shared.writers.set(self.shared.writers.get() + 1);
+        self.shared.is_whole.set(true);
+        IoStream { read: self }
+    }
+
+    pub(crate) fn shared(&self) -> &Rc<Shared> {
+        &self.shared
     }
 
     pub(crate) fn poll_read_into(
@@ -417,5 +428,46 @@ where
         let this = self.get_mut();
         this.shared
             .poll_message(context, &mut this.parser, &mut this.examined)
+    }
+}
+
+/// The future of `read_until`, which most idle connections hold. What `ReadWith` and its parser
+/// would both remember stands here once, and in four bytes: a delimiter is not looked for any
+/// further than `max`.
+struct ReadUntil<'a> {
+    shared: &'a Rc<Shared>,
+    delimiter: &'a [u8],
+    max: u32,
+    /// How many bytes were searched in vain; `u32::MAX` if none were looked at.
+    examined: u32,
+}
+
+impl Future for ReadUntil<'_> {
+    type Output = Result<Vec<u8>, Error>;
+
+    // Nothing here is generic, and every line that is read comes by twice.
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let (mut examined, searched) = match self.examined {
+            u32::MAX => (usize::MAX, 0),
+            examined => (examined as usize, examined as usize),
+        };
+        let mut parser = frame::until_after(searched, self.delimiter, self.max as usize);
+        let polled = self
+            .shared
+            .poll_message(context, &mut parser, &mut examined);
+        self.examined = u32::try_from(examined).unwrap_or(u32::MAX);
+        polled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn the_read_that_waits_is_not_larger_than_it_was() {
+        assert_eq!(size_of::<ReadUntil<'_>>(), 32);
     }
 }

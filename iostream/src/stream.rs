@@ -45,8 +45,8 @@ use crate::write_half::WriteHalf;
 /// ```
 #[doc(alias = "IOStream")]
 pub struct IoStream {
+    /// Stands for the write half as well; see [`Shared::is_whole`].
     pub(crate) read: ReadHalf,
-    pub(crate) write: WriteHalf,
 }
 
 impl IoStream {
@@ -141,10 +141,8 @@ impl IoStream {
     }
 
     fn new(transport: Transport, location: &'static Location<'static>) -> IoStream {
-        let shared = Shared::new(transport, location);
         IoStream {
-            read: ReadHalf::new(shared.clone()),
-            write: WriteHalf::new(shared),
+            read: ReadHalf::new(Shared::new(transport, location)),
         }
     }
 
@@ -157,7 +155,9 @@ impl IoStream {
     /// # });
     /// ```
     pub fn split(self) -> (ReadHalf, WriteHalf) {
-        (self.read, self.write)
+        self.shared().is_whole.set(false);
+        let writer = WriteHalf::new(self.shared().clone());
+        (self.read, writer)
     }
 
     /// Another handle that writes to this stream, for those who only send to it.
@@ -171,7 +171,7 @@ impl IoStream {
     /// # });
     /// ```
     pub fn writer(&self) -> WriteHalf {
-        self.write.clone()
+        WriteHalf::another(self.shared())
     }
 
     /// Sends everything, tells the peer that no more will come, and closes. The waiting for the
@@ -209,7 +209,7 @@ impl IoStream {
     /// # });
     /// ```
     pub fn abort(self) {
-        self.write.abort();
+        self.shared().abort();
     }
 
     /// A handle that can abort the stream at any time, and does not keep it alive.
@@ -293,7 +293,7 @@ impl IoStream {
     }
 
     pub(crate) fn shared(&self) -> &Rc<Shared> {
-        self.write.shared()
+        self.read.shared()
     }
 }
 

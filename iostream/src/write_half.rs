@@ -1,7 +1,6 @@
 //! The writing side of a stream.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::io::IoSlice;
 use std::rc::Rc;
 use std::time::Instant;
@@ -32,8 +31,15 @@ pub struct WriteHalf {
 }
 
 impl WriteHalf {
+    /// Takes over a writer that the stream counts already.
     pub(crate) fn new(shared: Rc<Shared>) -> WriteHalf {
         WriteHalf { shared }
+    }
+
+    /// One writer more.
+    pub(crate) fn another(shared: &Rc<Shared>) -> WriteHalf {
+        shared.writers.set(shared.writers.get() + 1);
+        WriteHalf::new(shared.clone())
     }
 
     /// Takes all of `data` without waiting; it is sent at the end of the turn, together with
@@ -80,7 +86,7 @@ impl WriteHalf {
     ///
     /// [`flush`]: WriteHalf::flush
     pub fn write<'a>(&'a self, data: &'a [u8]) -> impl Future<Output = Result<(), Error>> + 'a {
-        poll_fn(move |context| self.shared.poll_write(context, &[IoSlice::new(data)]))
+        self.shared.write(data)
     }
 
     /// As [`write`](WriteHalf::write), for a message in parts: they leave in one system call.
@@ -105,7 +111,7 @@ impl WriteHalf {
         &'a self,
         parts: &'a [IoSlice<'a>],
     ) -> impl Future<Output = Result<(), Error>> + 'a {
-        poll_fn(move |context| self.shared.poll_write(context, parts))
+        self.shared.write_vectored(parts)
     }
 
     /// Waits until the transport has taken everything that was written.
@@ -125,7 +131,7 @@ impl WriteHalf {
     /// # });
     /// ```
     pub fn flush(&self) -> impl Future<Output = Result<(), Error>> {
-        poll_fn(|context| self.shared.poll_flush(context))
+        self.shared.flush()
     }
 
     /// How many bytes were written that the transport has not taken.
@@ -180,10 +186,7 @@ impl WriteHalf {
 
 impl Clone for WriteHalf {
     fn clone(&self) -> WriteHalf {
-        self.shared.writers.set(self.shared.writers.get() + 1);
-        WriteHalf {
-            shared: self.shared.clone(),
-        }
+        WriteHalf::another(&self.shared)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Sending: at once what the transport takes, the rest by the loop.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
@@ -29,6 +30,24 @@ impl Shared {
             self.io_loop().notify_at_end_of_turn(self.clone());
         }
         Ok(())
+    }
+
+    pub(crate) fn write<'a>(
+        self: &'a Rc<Self>,
+        data: &'a [u8],
+    ) -> impl Future<Output = Result<(), Error>> + 'a {
+        poll_fn(move |context| self.poll_write(context, &[IoSlice::new(data)]))
+    }
+
+    pub(crate) fn write_vectored<'a>(
+        self: &'a Rc<Self>,
+        parts: &'a [IoSlice<'a>],
+    ) -> impl Future<Output = Result<(), Error>> + 'a {
+        poll_fn(move |context| self.poll_write(context, parts))
+    }
+
+    pub(crate) fn flush(self: &Rc<Self>) -> impl Future<Output = Result<(), Error>> {
+        poll_fn(|context| self.poll_flush(context))
     }
 
     /// Waits for room, then takes all of `parts`.

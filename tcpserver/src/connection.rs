@@ -3,14 +3,16 @@
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::{fmt, io};
 
-use iostream::{Address, IoStream, OnClose};
+use ioloop::Task;
+use iostream::{Aborter, Address, IoStream, OnClose};
 use pin_project_lite::pin_project;
 
-use crate::connections::Connections;
+use crate::connections::{Connections, LINGER_WHILE_DRAINING};
 use crate::drain::{Drain, Draining};
+use crate::peer::Peer;
 
 /// One connection of a server: its addresses, and whether the server is stopping.
 ///
@@ -39,11 +41,15 @@ pub struct Connection {
 /// What there is once per connection: the handler's handle and the stream's observer in one.
 pub(crate) struct Record {
     connections: Rc<Connections>,
-    /// May be another connection's when the handler has ended and the stream is closed.
-    key: usize,
-    /// The stream was closed: nothing is asked of the table any more.
-    is_closed: Cell<bool>,
-    peer: Address,
+    /// None while there is no stream: before the handler's task has begun, and after it is closed.
+    stream: Cell<Option<Aborter>>,
+    peer: Peer,
+    /// Its place in the table. When the handler has ended and the stream is closed, it may be
+    /// another connection's.
+    pub(crate) key: u32,
+    /// The handler is about to run, or runs.
+    pub(crate) has_handler: Cell<bool>,
+    pub(crate) is_cut: Cell<bool>,
 }
 
 impl Connection {
@@ -55,30 +61,31 @@ impl Connection {
     /// assert_eq!(connection.peer_address().to_string(), "memory");
     /// ```
     pub fn in_memory() -> Connection {
-        Connection::new(Rc::default(), usize::MAX, Address::Memory)
+        let record = Record::new(Rc::default(), 0, Address::Memory);
+        record.has_handler.set(false);
+        Connection::new(Rc::new(record))
     }
 
-    pub(crate) fn new(connections: Rc<Connections>, key: usize, peer: Address) -> Connection {
-        Connection {
-            record: Rc::new(Record {
-                connections,
-                key,
-                is_closed: Cell::new(false),
-                peer,
-            }),
-        }
+    pub(crate) fn new(record: Rc<Record>) -> Connection {
+        Connection { record }
     }
 
     /// The connection's stream is open: the server counts it until it is closed.
     pub(crate) fn observe(&self, stream: &IoStream) {
-        self.record
-            .connections
-            .stream_opened(self.record.key, stream.aborter());
+        let aborter = stream.aborter();
+        if self.is_draining() {
+            aborter.set_linger_timeout(LINGER_WHILE_DRAINING);
+        }
+        self.record.stream.set(Some(aborter));
         stream.on_close(self.record.clone());
     }
 
     pub(crate) fn handler_ended(&self) {
-        self.record.connections.handler_ended(self.record.key);
+        let task = self.record.connections.take_task(&self.record);
+        // Its memory goes now, though the stream may be sent for long.
+        task.into_iter().for_each(Task::detach);
+        self.record.has_handler.set(false);
+        self.record.leave_if_over();
     }
 
     /// Where the peer is, as it was when the connection was accepted.
@@ -88,7 +95,7 @@ impl Connection {
     /// println!("{}", connection.peer_address());
     /// ```
     pub fn peer_address(&self) -> &Address {
-        &self.record.peer
+        self.record.peer.address()
     }
 
     /// Where this side is: of all the addresses that a server listens on, the one that the peer
@@ -107,10 +114,8 @@ impl Connection {
     /// # let _server = tcpserver::TcpServer::new(name);
     /// ```
     pub fn local_address(&self) -> io::Result<Address> {
-        if self.record.is_closed.get() {
-            return Err(io::ErrorKind::NotConnected.into());
-        }
-        self.record.connections.local_address(self.record.key)
+        let stream = self.record.stream();
+        stream.ok_or(io::ErrorKind::NotConnected)?.local_address()
     }
 
     /// Waits until the server drains: it was told to shut down, and gives its handlers some time.
@@ -140,7 +145,7 @@ impl Connection {
     /// # let _server = tcpserver::TcpServer::new(ticker);
     /// ```
     pub fn draining(&self) -> Draining<'_> {
-        Draining::new(self.drain())
+        Draining::new(&self.record)
     }
 
     /// Whether the server is draining.
@@ -149,7 +154,7 @@ impl Connection {
     /// assert!(!tcpserver::Connection::in_memory().is_draining());
     /// ```
     pub fn is_draining(&self) -> bool {
-        self.drain().has_begun()
+        self.record.drain().has_begun()
     }
 
     /// Waits for `future`, but not longer than until the server drains: then none.
@@ -177,9 +182,40 @@ impl Connection {
             draining: self.draining(),
         }
     }
+}
 
-    fn drain(&self) -> &Drain {
-        &self.record.connections.drain
+impl Record {
+    pub(crate) fn new(connections: Rc<Connections>, key: u32, peer: Address) -> Record {
+        Record {
+            connections,
+            stream: Cell::new(None),
+            peer: peer.into(),
+            key,
+            has_handler: Cell::new(true),
+            is_cut: Cell::new(false),
+        }
+    }
+
+    pub(crate) fn stream(&self) -> Option<Aborter> {
+        let stream = self.stream.take();
+        self.stream.set(stream.clone());
+        stream
+    }
+
+    pub(crate) fn drain(&self) -> &Drain {
+        &self.connections.drain
+    }
+
+    /// Whether `waker` wakes the handler's own task: that is woken when the server drains.
+    pub(crate) fn wakes_handler(&self, waker: &Waker) -> bool {
+        self.has_handler.get() && self.connections.wakes_handler(self, waker)
+    }
+
+    fn leave_if_over(&self) {
+        let stream = self.stream();
+        if !self.has_handler.get() && stream.is_none() {
+            self.connections.leave(self);
+        }
     }
 }
 
@@ -187,15 +223,15 @@ impl fmt::Debug for Connection {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_tuple("Connection")
-            .field(&self.record.peer)
+            .field(self.peer_address())
             .finish()
     }
 }
 
 impl OnClose for Record {
     fn closed(&self) {
-        self.is_closed.set(true);
-        self.connections.stream_closed(self.key);
+        self.stream.set(None);
+        self.leave_if_over();
     }
 }
 

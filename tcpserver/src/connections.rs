@@ -1,14 +1,15 @@
 //! The connections of a server: how many there are, when they end, and how to end them.
 
 use std::cell::{Cell, RefCell};
-use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use ioloop::Task;
-use iostream::{Aborter, Address};
+use iostream::Address;
 use slab::Slab;
 
+use crate::connection::Record;
 use crate::drain::Drain;
 
 /// Every connection from the accept until both its handler has ended and its stream is closed,
@@ -25,40 +26,31 @@ pub(crate) struct Connections {
 }
 
 struct Entry {
-    /// None before the handler was spawned and after it has ended.
+    /// None before the handler was spawned, after it has ended, and when it is cut.
     task: Option<Task<()>>,
-    /// None while there is no stream: before the handler's task has begun, and after it is closed.
-    stream: Option<Aborter>,
-    has_handler: bool,
-    is_cut: bool,
+    record: Rc<Record>,
 }
 
 impl Connections {
     /// Enters a connection whose handler is about to be spawned.
-    pub(crate) fn enter(&self) -> usize {
-        let entry = Entry {
+    pub(crate) fn enter(self: &Rc<Self>, peer: Address) -> Rc<Record> {
+        let mut entries = self.entries.borrow_mut();
+        let entry = entries.vacant_entry();
+        let key = u32::try_from(entry.key());
+        let key = key.expect("a process has fewer descriptors than 2^32");
+        let record = Rc::new(Record::new(Rc::clone(self), key, peer));
+        entry.insert(Entry {
             task: None,
-            stream: None,
-            has_handler: true,
-            is_cut: false,
-        };
-        self.entries.borrow_mut().insert(entry)
+            record: Rc::clone(&record),
+        });
+        record
     }
 
-    /// The connection's stream was made.
-    pub(crate) fn stream_opened(&self, key: usize, stream: Aborter) {
-        if self.drain.has_begun() {
-            stream.set_linger_timeout(LINGER_WHILE_DRAINING);
-        }
-        self.update(key, |entry| entry.stream = Some(stream));
-    }
-
-    pub(crate) fn set_task(&self, key: usize, task: Task<()>) {
-        let mut task = Some(task);
-        if let Some(entry) = self.entries.borrow_mut().get_mut(key) {
-            entry.task = task.take();
-        }
-        if let Some(task) = task {
+    pub(crate) fn set_task(&self, record: &Record, task: Task<()>) {
+        if record.has_handler.get() {
+            let mut entries = self.entries.borrow_mut();
+            entries[record.key as usize].task = Some(task);
+        } else {
             // It has ended already.
             task.detach();
         }
@@ -72,48 +64,54 @@ impl Connections {
         self.ended.get()
     }
 
-    pub(crate) fn local_address(&self, key: usize) -> io::Result<Address> {
-        let entries = self.entries.borrow();
-        let stream = entries.get(key).and_then(|entry| entry.stream.clone());
-        stream.ok_or(io::ErrorKind::NotConnected)?.local_address()
-    }
-
     /// `tell` is called whenever a connection has ended.
     pub(crate) fn set_on_change(&self, tell: Rc<dyn Fn()>) {
         let replaced = self.on_change.borrow_mut().replace(tell);
         drop(replaced);
     }
 
-    /// The stream's descriptor is closed.
-    pub(crate) fn stream_closed(&self, key: usize) {
-        self.update(key, |entry| entry.stream = None);
+    /// The handler of a connection is gone; gives its task, if it was not cut.
+    pub(crate) fn take_task(&self, record: &Record) -> Option<Task<()>> {
+        let mut entries = self.entries.borrow_mut();
+        entries[record.key as usize].task.take()
     }
 
-    /// The handler has returned, failed or panicked.
-    pub(crate) fn handler_ended(&self, key: usize) {
-        let mut task = None;
-        self.update(key, |entry| {
-            entry.has_handler = false;
-            task = entry.task.take();
-        });
-        // Its memory goes now, though the stream may be sent for long.
-        if let Some(task) = task {
-            task.detach();
+    /// Whether `waker` wakes the handler of a connection, as `begin_drain` will.
+    pub(crate) fn wakes_handler(&self, record: &Record, waker: &Waker) -> bool {
+        let entries = self.entries.borrow();
+        let task = entries[record.key as usize].task.as_ref();
+        task.is_some_and(|task| task.is_woken_by(waker))
+    }
+
+    /// Nothing is left of a connection.
+    pub(crate) fn leave(&self, record: &Record) {
+        let entry = self.entries.borrow_mut().remove(record.key as usize);
+        drop(entry);
+        if !record.is_cut.get() {
+            self.ended.set(self.ended.get() + 1);
         }
+        self.changed();
     }
 
     /// Tells every handler to come to an end, and has streams that are done close soon.
     pub(crate) fn begin_drain(&self) {
-        let streams: Vec<Aborter> = self
+        let connections: Vec<_> = self
             .entries
             .borrow()
             .iter()
-            .filter_map(|(_, entry)| entry.stream.clone())
+            .map(|(_, Entry { task, record })| {
+                let handler = task.as_ref().and_then(Task::waker);
+                (handler, record.stream())
+            })
             .collect();
-        for stream in streams {
-            stream.set_linger_timeout(LINGER_WHILE_DRAINING);
-        }
         self.drain.begin();
+        for (handler, stream) in connections {
+            if let Some(stream) = stream {
+                stream.set_linger_timeout(LINGER_WHILE_DRAINING);
+            }
+            // Most wait for it in their own task, and then they are not in the list of the drain.
+            handler.into_iter().for_each(Waker::wake);
+        }
     }
 
     /// Waits until there is no connection left.
@@ -139,12 +137,11 @@ impl Connections {
     pub(crate) fn cut(&self) -> usize {
         let cut: Vec<_> = {
             let mut entries = self.entries.borrow_mut();
-            let uncut = entries.iter_mut().filter(|(_, entry)| !entry.is_cut);
+            let uncut = entries
+                .iter_mut()
+                .filter(|(_, entry)| !entry.record.is_cut.replace(true));
             uncut
-                .map(|(_, entry)| {
-                    entry.is_cut = true;
-                    (entry.task.take(), entry.stream.clone())
-                })
+                .map(|(_, entry)| (entry.task.take(), entry.record.stream()))
                 .collect()
         };
         let count = cut.len();
@@ -155,26 +152,6 @@ impl Connections {
             }
         }
         count
-    }
-
-    /// Changes an entry, and takes it out if nothing of the connection is left.
-    fn update(&self, key: usize, change: impl FnOnce(&mut Entry)) {
-        let gone = {
-            let mut entries = self.entries.borrow_mut();
-            // Connections of tests have no entry.
-            let Some(entry) = entries.get_mut(key) else {
-                return;
-            };
-            change(entry);
-            let is_gone = !entry.has_handler && entry.stream.is_none();
-            is_gone.then(|| entries.remove(key))
-        };
-        if let Some(entry) = gone {
-            if !entry.is_cut {
-                self.ended.set(self.ended.get() + 1);
-            }
-            self.changed();
-        }
     }
 
     fn changed(&self) {
@@ -191,4 +168,18 @@ impl Connections {
 
 /// While a server stops it does not wait seconds for idle peers to close their side. Everything
 /// was handed to the kernel by then, which goes on sending after the process has ended.
-const LINGER_WHILE_DRAINING: std::time::Duration = std::time::Duration::from_millis(250);
+pub(crate) const LINGER_WHILE_DRAINING: Duration = Duration::from_millis(250);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_connection_is_not_larger_than_it_was() {
+        // Every idle connection pays for it. With its two counts the record fills a chunk of the
+        // allocator's to the last byte.
+        assert_eq!(size_of::<Record>(), 40);
+        assert_eq!(size_of::<Entry>(), 16);
+    }
+}

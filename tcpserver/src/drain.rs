@@ -8,10 +8,13 @@ use std::{fmt, mem};
 
 use slab::Slab;
 
+use crate::connection::Record;
+
 /// Said once, heard by any number of futures. Whoever does not wait pays nothing.
 #[derive(Default)]
 pub(crate) struct Drain {
     has_begun: Cell<bool>,
+    /// Who waits in another task than the handler's own; those are woken without a list.
     waiting: RefCell<Slab<Waker>>,
 }
 
@@ -30,7 +33,7 @@ impl Drain {
 /// The future that [`Connection::draining`](crate::Connection::draining) returns.
 #[must_use = "futures do nothing unless awaited"]
 pub struct Draining<'a> {
-    drain: &'a Drain,
+    connection: &'a Record,
     /// Our place in the list, which `begin` empties. Small, because idle connections hold it.
     place: Option<Place>,
     has_given_way: bool,
@@ -52,9 +55,9 @@ impl Place {
 }
 
 impl<'a> Draining<'a> {
-    pub(crate) fn new(drain: &'a Drain) -> Draining<'a> {
+    pub(crate) fn new(connection: &'a Record) -> Draining<'a> {
         Draining {
-            drain,
+            connection,
             place: None,
             has_given_way: false,
         }
@@ -77,11 +80,14 @@ impl Future for Draining<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.drain.has_begun() {
+        let (connection, waker) = (self.connection, context.waker());
+        if connection.drain().has_begun() {
             return Poll::Ready(());
         }
-        let waker = context.waker();
-        let mut waiting = self.drain.waiting.borrow_mut();
+        if self.place.is_none() && connection.wakes_handler(waker) {
+            return Poll::Pending;
+        }
+        let mut waiting = connection.drain().waiting.borrow_mut();
         let replaced = match self.place {
             Some(place) if waiting[place.index()].will_wake(waker) => None,
             Some(place) => Some(mem::replace(&mut waiting[place.index()], waker.clone())),
@@ -102,8 +108,9 @@ impl Future for Draining<'_> {
 impl Drop for Draining<'_> {
     fn drop(&mut self) {
         // Once it has begun, the list is empty.
-        if let Some(place) = self.place.filter(|_| !self.drain.has_begun()) {
-            let waker = self.drain.waiting.borrow_mut().remove(place.index());
+        let drain = self.connection.drain();
+        if let Some(place) = self.place.filter(|_| !drain.has_begun()) {
+            let waker = drain.waiting.borrow_mut().remove(place.index());
             drop(waker);
         }
     }
@@ -113,7 +120,7 @@ impl fmt::Debug for Draining<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("Draining")
-            .field("has_begun", &self.drain.has_begun())
+            .field("has_begun", &self.connection.drain().has_begun())
             .finish()
     }
 }

@@ -63,6 +63,7 @@ mod connections;
 mod drain;
 mod explain;
 mod handler;
+mod peer;
 mod report;
 mod run;
 mod server;

@@ -8,11 +8,15 @@ use crate::handler::BoxError;
 
 /// A peer that leaves is everyday life, a handler that fails is not.
 pub(crate) fn report(result: Result<(), BoxError>, connection: &Connection) {
-    let peer = connection.peer_address();
     match result {
-        Ok(()) => tracing::debug!(%peer, "connection handled"),
-        Err(error) if is_departure(&*error) => tracing::debug!(%peer, "{error}"),
-        Err(error) => tracing::warn!(%peer, %error, "handle_stream failed; connection closed"),
+        Ok(()) => tracing::debug!(peer = %connection.peer_address(), "connection handled"),
+        Err(error) if is_departure(&*error) => {
+            tracing::debug!(peer = %connection.peer_address(), "{error}");
+        }
+        Err(error) => {
+            let peer = connection.peer_address();
+            tracing::warn!(%peer, %error, "handle_stream failed; connection closed");
+        }
     }
 }
 

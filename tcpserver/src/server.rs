@@ -317,8 +317,8 @@ impl<H: StreamHandler> TcpServer<H> {
     /// task holds from the start, every idle connection pays for.
     fn begin(&self, peer: Address, open: impl FnOnce() -> IoStream + 'static) {
         let connections = &self.server.connections;
-        let key = connections.enter();
-        let running = Running(Connection::new(Rc::clone(connections), key, peer));
+        let record = connections.enter(peer);
+        let running = Running(Connection::new(Rc::clone(&record)));
         let server = Rc::clone(&self.server);
         let task = IoLoop::current().spawn(async move {
             let stream = server.prepare(open(), &running.0);
@@ -328,7 +328,7 @@ impl<H: StreamHandler> TcpServer<H> {
                 .await;
             report(result, &running.0);
         });
-        connections.set_task(key, task);
+        connections.set_task(&record, task);
         self.server.hold_if_full();
     }
 }
