@@ -43,6 +43,9 @@ impl Unread {
         if self.start == self.bytes.len() {
             self.bytes.clear();
             self.start = 0;
+        } else if self.bytes.capacity() > KEPT_MAX && self.len() < self.bytes.capacity() / 8 {
+            // The beginning of a message may stay for long, and must not hold all that came before.
+            *self = Unread::from_slice(self.as_slice());
         }
     }
 
@@ -54,6 +57,9 @@ impl Unread {
         count
     }
 }
+
+/// What little is left may stay in a buffer of this size.
+const KEPT_MAX: usize = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -89,5 +95,15 @@ mod tests {
             unread.consume(2);
         }
         assert!(unread.bytes.capacity() < 64, "{}", unread.bytes.capacity());
+    }
+
+    #[test]
+    fn little_that_is_left_does_not_hold_much() {
+        let mut unread = Unread::from_slice(&[7; 64 * 1024]);
+        for _ in 0..64 * 1024 - 1 {
+            unread.consume(1);
+        }
+        assert_eq!(unread.as_slice(), [7]);
+        assert!(unread.bytes.capacity() <= KEPT_MAX);
     }
 }
