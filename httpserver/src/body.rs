@@ -7,6 +7,7 @@ use std::{fmt, mem};
 
 use bytes::{Bytes, BytesMut};
 use futures_lite::Stream;
+use futures_lite::stream::unfold;
 
 use crate::error::Error;
 use crate::incoming::Incoming;
@@ -57,25 +58,42 @@ impl Body {
     }
 
     /// A body of pieces that are made one after another, each when the client has taken those
-    /// before. Its length is not known: it is sent in chunks, or to a client of HTTP/1.0 until the
-    /// connection closes. Set `Content-Length` on the response if you know it.
+    /// before, until there is none. Its length is not known: it is sent in chunks, or to a client
+    /// of HTTP/1.0 until the connection closes. Set `Content-Length` on the response if you know
+    /// it.
     ///
     /// An error cuts the connection, so that the client cannot take half a body for a whole one.
+    /// When the client has left, the function is dropped where it waits, at the next piece.
     ///
     /// ```
     /// use std::time::Duration;
-    /// use futures_lite::stream;
     /// use httpserver::{Body, Error, Request, Response};
     ///
     /// async fn count_down(_: Request) -> Result<Response, Error> {
-    ///     let numbers = stream::unfold(3, async |number: u32| {
+    ///     let mut numbers = (1..=10).rev();
+    ///     Ok(Response::text(Body::from_fn(async move || {
+    ///         let number = numbers.next()?;
     ///         ioloop::sleep(Duration::from_secs(1)).await;
-    ///         let line = format!("{number}\n");
-    ///         Some((Ok(line.into()), number.checked_sub(1)?))
-    ///     });
-    ///     Ok(Response::new(Body::stream(numbers)))
+    ///         Some(Ok(format!("{number}\n").into()))
+    ///     })))
     /// }
     /// # let _server = httpserver::HttpServer::new(count_down);
+    /// ```
+    pub fn from_fn(next: impl AsyncFnMut() -> Option<Result<Bytes, Error>> + 'static) -> Body {
+        Body::stream(unfold(next, |mut next| async move {
+            let piece = next().await?;
+            Some((piece, next))
+        }))
+    }
+
+    /// As [`from_fn`](Body::from_fn), for a stream.
+    ///
+    /// ```
+    /// use futures_lite::stream;
+    /// use httpserver::{Body, Response};
+    ///
+    /// let lines = ["one\n", "two\n"].map(|line| Ok(line.into()));
+    /// let response = Response::text(Body::stream(stream::iter(lines)));
     /// ```
     pub fn stream(pieces: impl Stream<Item = Result<Bytes, Error>> + 'static) -> Body {
         Body {

@@ -109,28 +109,44 @@ impl Error {
         self.0.cause.as_deref()
     }
 
-    /// What the client gets.
-    pub(crate) fn response(&self) -> Response {
-        let status = match self.status() {
-            // No answer has such a status.
-            status if status.is_informational() => StatusCode::INTERNAL_SERVER_ERROR,
-            status => status,
-        };
-        let response = Response::from(status);
-        match self.message() {
-            Some(message) if response.body.length() != Some(0) => {
-                Response::text(format!("{status}: {message}\n")).with_status(status)
-            }
-            _ => response,
-        }
-    }
-
     fn from_parts(status: StatusCode, cause: Option<BoxError>) -> Error {
         Error(Box::new(Inner {
             status,
             message: None,
             cause,
         }))
+    }
+}
+
+/// What the client gets: the status, and the message if there is one. For handlers that put
+/// something of their own around the answers of others.
+///
+/// ```
+/// use httpserver::{Error, Response, StatusCode};
+///
+/// let response = Response::from(Error::new(StatusCode::NOT_FOUND));
+/// assert_eq!(response.status(), 404);
+/// ```
+impl From<Error> for Response {
+    fn from(error: Error) -> Response {
+        Response::from(&error)
+    }
+}
+
+impl From<&Error> for Response {
+    fn from(error: &Error) -> Response {
+        let status = match error.status() {
+            // No answer has such a status.
+            status if status.is_informational() => StatusCode::INTERNAL_SERVER_ERROR,
+            status => status,
+        };
+        let response = Response::from(status);
+        match error.message() {
+            Some(message) if response.body.length() != Some(0) => {
+                Response::text(format!("{status}: {message}\n")).with_status(status)
+            }
+            _ => response,
+        }
     }
 }
 

@@ -204,7 +204,7 @@ impl<'a> Exchange<'a> {
     /// What a client gets instead of the response that a handler could not make.
     fn explain(&self, error: &Error) -> Response {
         let (peer, request) = (self.connection.peer_address(), &self.line);
-        let response = error.response();
+        let response = Response::from(error);
         match response.status.is_server_error() {
             true => tracing::error!(%peer, %request, "{error}"),
             false => tracing::debug!(%peer, %request, "{error}"),

@@ -38,8 +38,8 @@
 //! # Bodies
 //!
 //! A [`Body`] is pulled, in both directions. A handler reads a request's body whole, in pieces or
-//! not at all; a response's body may be a [stream](Body::stream), of which a piece is made when
-//! the client has taken those before. A client that does not read therefore costs no memory.
+//! not at all; a response's body may be made [in pieces](Body::from_fn), each when the client has
+//! taken those before. A client that does not read therefore costs no memory.
 //!
 //! # Errors
 //!

@@ -1,7 +1,9 @@
 //! What a handler is asked.
 
 use std::fmt;
-use std::future::pending;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 
 use http::{Method, Version};
 use iostream::{CloseReason, PeerClosed};
@@ -246,14 +248,12 @@ impl Request {
     /// }
     /// # let _server = httpserver::HttpServer::new(patient);
     /// ```
-    pub fn peer_closed(&self) -> impl Future<Output = CloseReason> + use<> {
-        let closed = self.closed.clone();
-        async {
-            match closed {
-                Some(closed) => closed.await,
-                None => pending().await,
-            }
-        }
+    pub fn peer_closed(&self) -> impl Future<Output = CloseReason> + Unpin + use<> {
+        let mut closed = self.closed.clone();
+        poll_fn(move |context| match &mut closed {
+            Some(closed) => Pin::new(closed).poll(context),
+            None => Poll::Pending,
+        })
     }
 
     /// The connection that the request came on: its addresses, and whether the server is stopping.

@@ -151,7 +151,7 @@ impl Response {
 
     /// Adds a header field, also if there is one of that name.
     ///
-    /// `Content-Length` announces the length of a [streamed](Body::stream) body, which is then
+    /// `Content-Length` announces the length of a [streamed](Body::from_fn) body, which is then
     /// not sent in chunks; `Connection: close` closes the connection afterwards; `Upgrade` tells
     /// which protocols the client should ask for.
     ///

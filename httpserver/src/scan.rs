@@ -1,7 +1,8 @@
 //! Finding the end of a head as its bytes arrive, each byte looked at once.
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 
+use crate::headers::is_token_byte;
 use crate::reject::{BAD_REQUEST, HEAD_TOO_LARGE, Reject, TARGET_TOO_LONG};
 
 /// How far a head has been looked through, over as many arrivals as it takes.
@@ -57,21 +58,25 @@ impl Scanner {
                 (false, false) => self.request_line = self.line,
             }
         }
-        self.scanned = self.scanned.max(bytes.len());
+        self.scanned = bytes.len();
         if bytes.len() > max {
             return Err(match self.request_line {
                 0 if self.start > max / 2 => BAD_REQUEST.because("empty lines and no request"),
-                0 => TARGET_TOO_LONG,
+                length if length == 0 || length > max => TARGET_TOO_LONG,
                 _ => HEAD_TOO_LARGE,
             });
         }
-        // Without its LF a CR would be waited with; no more is to come behind one that is wrong.
-        let tail = &bytes[self.line.max(examined.saturating_sub(1))..];
-        match memchr(b'\r', tail) {
-            Some(found) if found + 1 < tail.len() => {
-                Err(BAD_REQUEST.because("a CR without its LF"))
-            }
-            _ => Ok(None),
+        self.check_beginning(bytes)?;
+        check_returns(&bytes[examined.saturating_sub(1)..])?;
+        Ok(None)
+    }
+
+    /// Refuses what no request begins with: who speaks another protocol may be waiting for us.
+    fn check_beginning(&self, bytes: &[u8]) -> Result<(), Reject> {
+        match bytes.get(self.start) {
+            Some(b'\r') | None => Ok(()),
+            Some(&byte) if is_token_byte(byte) => Ok(()),
+            Some(_) => Err(BAD_REQUEST.because("this is not HTTP")),
         }
     }
 
@@ -83,6 +88,16 @@ impl Scanner {
     /// Whether anything but empty lines has arrived.
     pub(crate) fn has_begun(&self) -> bool {
         self.scanned > self.start
+    }
+}
+
+/// A CR may be the last byte that has come, but nothing else than an LF may follow it. In a head
+/// that is complete, the parser sees to that.
+fn check_returns(bytes: &[u8]) -> Result<(), Reject> {
+    let is_wrong = |at: usize| bytes.get(at + 1).is_some_and(|&next| next != b'\n');
+    match memchr_iter(b'\r', bytes).any(is_wrong) {
+        true => Err(BAD_REQUEST.because("a CR without its LF")),
+        false => Ok(()),
     }
 }
 
@@ -119,6 +134,9 @@ mod tests {
             "GET / HTTP/1.1\rHost",
             "GET / HTTP/1.1\r\n\r \n",
             "\r\rGET",
+            "GET / HTTP/1.1\r\nA: b\r\r\n",
+            "\x05\x01\0",
+            "\r\n\x16\x03",
         ] {
             assert!(scan(bad.as_bytes()).is_err(), "{bad:?}");
             let mut scanner = Scanner::default();
@@ -145,6 +163,9 @@ mod tests {
                 .is_some()
         );
         let line = Scanner::default().scan(&[b'x'; 101], 100).unwrap_err();
+        assert_eq!(line.status, TARGET_TOO_LONG.status);
+        let whole = [&[b'x'; 101][..], b"\r\nHost: a\r\n\r\n"].concat();
+        let line = Scanner::default().scan(&whole, 100).unwrap_err();
         assert_eq!(line.status, TARGET_TOO_LONG.status);
         let field = Scanner::default().scan(b"GET / HTTP/1.1\r\nHost: abcdef", 20);
         assert_eq!(field.unwrap_err().status, HEAD_TOO_LARGE.status);

@@ -18,6 +18,7 @@ use crate::head::{Head, HeadParser};
 use crate::output::Output;
 use crate::panics::contain;
 use crate::reject::{Reject, TIMED_OUT};
+use crate::response::Response;
 use crate::response_head::{BodyEnd, write_head};
 use crate::send::{gather_body, send_body};
 use crate::settings::Settings;
@@ -277,7 +278,7 @@ async fn go_on(
 fn refuse(refusal: &Refusal, output: &mut Output, connection: &Connection) {
     let Refusal { reject, is_head } = refusal;
     tracing::debug!(peer = %connection.peer_address(), status = %reject.status, "{reject}");
-    let mut response = Error::from(*reject).response();
+    let mut response = Response::from(Error::from(*reject));
     let body = mem::take(&mut response.body);
     let end = BodyEnd::of(reject.status, None, &body, *is_head, Version::HTTP_11);
     let now = IoLoop::current().now();
@@ -315,7 +316,6 @@ impl<H> fmt::Debug for HttpServer<H> {
 mod tests {
     use super::*;
     use crate::request::Request;
-    use crate::response::Response;
 
     #[test]
     #[cfg(target_pointer_width = "64")]

@@ -48,6 +48,8 @@ pub struct Metrics {
 pub(crate) struct Counters {
     pub(crate) totals: Cell<Metrics>,
     turn_began: Cell<Instant>,
+    /// Since somebody has asked.
+    longest_turn: Cell<Duration>,
 }
 
 impl Counters {
@@ -55,6 +57,7 @@ impl Counters {
         Counters {
             totals: Cell::default(),
             turn_began: Cell::new(now),
+            longest_turn: Cell::default(),
         }
     }
 
@@ -67,6 +70,7 @@ impl Counters {
     /// A turn has ended: code ran until `wait_began`, the wait lasted until `now`.
     pub(crate) fn turn_ended(&self, wait_began: Instant, now: Instant) {
         let busy = wait_began.saturating_duration_since(self.turn_began.replace(now));
+        self.longest_turn.set(self.longest_turn.get().max(busy));
         self.count(|totals| {
             totals.turns += 1;
             totals.busy += busy;
@@ -96,6 +100,19 @@ impl IoLoop {
             live_tasks: core.tasks.borrow().len(),
             ..core.counters.totals.get()
         }
+    }
+
+    /// The longest turn since this was called last, for charts: that of
+    /// [`metrics`](IoLoop::metrics) only grows. The present turn is not in it.
+    ///
+    /// ```
+    /// let io_loop = ioloop::IoLoop::current();
+    /// io_loop.turn(Some(std::time::Duration::ZERO));
+    /// assert!(io_loop.take_longest_turn() <= io_loop.metrics().longest_turn);
+    /// assert!(io_loop.take_longest_turn().is_zero());
+    /// ```
+    pub fn take_longest_turn(&self) -> Duration {
+        self.core.counters.longest_turn.take()
     }
 
     /// Lists every handler, timer and task that lives, a line each, with the place that made it.

@@ -118,6 +118,15 @@ impl Connection {
         stream.ok_or(io::ErrorKind::NotConnected)?.local_address()
     }
 
+    /// How many connections the server has, this one included; none if it has no server.
+    ///
+    /// ```
+    /// assert_eq!(tcpserver::Connection::in_memory().server_connections(), 0);
+    /// ```
+    pub fn server_connections(&self) -> usize {
+        self.record.connections.len()
+    }
+
     /// Waits until the server drains: it was told to shut down, and gives its handlers some time.
     ///
     /// A handler that can stop between two messages should then do so.

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import unittest
 from functools import lru_cache
+from importlib.util import find_spec
 
 HOST = "127.0.0.1"
 
@@ -32,6 +33,12 @@ def has_nc():
 needs_nc = unittest.skipUnless(has_nc(), "nc (netcat-openbsd) is not installed")
 needs_socat = unittest.skipUnless(shutil.which("socat"), "socat is not installed")
 needs_curl = unittest.skipUnless(shutil.which("curl"), "curl is not installed")
+needs_wrk = unittest.skipUnless(shutil.which("wrk"), "wrk is not installed")
+needs_aiohttp = unittest.skipUnless(find_spec("aiohttp"), "Python's aiohttp is not installed")
+
+# Debian has it where only root looks.
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+needs_nginx = unittest.skipUnless(NGINX, "nginx is not installed")
 
 
 def has_ipv6():
@@ -47,9 +54,10 @@ needs_ipv6 = unittest.skipUnless(has_ipv6(), "there is no ::1 here")
 
 
 @lru_cache()
-def examples():
-    """The programs of the examples, by name; the first who asks has them built."""
-    command = ["cargo", "build", "--package", "squall-examples", "--bins"]
+def programs():
+    """The examples and the servers made for tests, by name; the first who asks has them built."""
+    command = ["cargo", "build", "--package", "squall-examples", "--package", "squall-tests"]
+    command.append("--bins")
     command.append("--message-format=json-render-diagnostics")
     folder = os.path.dirname(os.path.abspath(__file__))
     built = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, check=True)
@@ -62,10 +70,10 @@ def examples():
 
 
 class Server:
-    """One of the examples, on a port that the system chooses."""
+    """One of our programs, on a port that the system chooses."""
 
     def __init__(self, name, *flags):
-        command = [examples()[name], "--port", "0", *flags]
+        command = [programs()[name], "--port", "0", *flags]
         environment = {key: value for key, value in os.environ.items() if key != "RUST_LOG"}
         self.process = subprocess.Popen(
             command,
@@ -77,7 +85,11 @@ class Server:
         )
         line = self.process.stdout.readline()
         assert line.startswith("listening on "), line or self.process.stderr.read()
-        self.host, _, port = line.split()[2].replace("http://", "").rpartition(":")
+        where = line.split()[2]
+        if where.startswith("unix:"):
+            self.path = where[len("unix:") :]
+            return
+        self.host, _, port = where.replace("http://", "").rpartition(":")
         self.host = self.host.strip("[]")
         self.port = int(port)
         self.url = "http://%s:%d" % (self.host, self.port)
@@ -171,11 +183,20 @@ class Case(unittest.TestCase):
 
     def output(self, *command, input=b"", status=0):
         """What a program prints that is given this input."""
-        command = list(map(str, command))
-        pipe = subprocess.PIPE
-        done = subprocess.run(command, input=input, stdout=pipe, stderr=pipe, timeout=TOO_LONG)
+        done = self.finished(*command, input=input)
         self.assertEqual(done.returncode, status, done.stderr)
         return done.stdout
+
+    def finished(self, *command, input=b""):
+        """A program that was given this input and has ended."""
+        command = list(map(str, command))
+        pipe = subprocess.PIPE
+        return subprocess.run(command, input=input, stdout=pipe, stderr=pipe, timeout=TOO_LONG)
+
+    def curl(self, *flags, **more):
+        command = ["curl", "--silent", "--show-error", "--noproxy", "*"]
+        command += ["--max-time", str(TOO_LONG), *flags]
+        return self.output(*command, **more).decode()
 
     def ends_well(self, server, number=signal.SIGTERM):
         """The server ends with success, and has had nothing to complain about."""

@@ -113,11 +113,6 @@ class Frames(Case):
 
 
 class Http(Case):
-    def curl(self, *flags, **more):
-        command = ["curl", "--silent", "--show-error", "--noproxy", "*"]
-        command += ["--max-time", str(TOO_LONG), *flags]
-        return self.output(*command, **more).decode()
-
     @needs_curl
     def test_curl_does_not_complain_about_the_answer(self):
         server = self.serve("raw_server", "--handler", "http")

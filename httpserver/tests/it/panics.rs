@@ -120,7 +120,7 @@ fn what_comes_behind_panics_is_not_lost() {
             .iter()
             .map(|answer| answer.status)
             .collect();
-        assert_eq!(statuses, [500, 500, 408]);
+        assert_eq!(statuses, [500, 500, 400]);
         assert_eq!(reports().len(), 2);
     });
 }
