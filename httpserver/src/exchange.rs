@@ -18,7 +18,7 @@ use crate::output::Output;
 use crate::request::Request;
 use crate::response::{Response, Upgrade};
 use crate::response_head::{BodyEnd, write_head};
-use crate::send::Failure;
+use crate::send::Unsent;
 use crate::settings::Settings;
 
 /// What is needed of a request when its handler has it.
@@ -151,14 +151,14 @@ impl<'a> Exchange<'a> {
     }
 
     /// The response could not be sent to its end.
-    pub(crate) fn cut_short(self, failure: Failure, end: BodyEnd) -> Next {
+    pub(crate) fn cut_short(self, unsent: Unsent, end: BodyEnd) -> Next {
         let (peer, request) = (self.connection.peer_address(), &self.line);
-        match failure {
-            Failure::Peer(error) => {
+        match unsent {
+            Unsent::Peer(error) => {
                 tracing::debug!(%peer, %request, %error, "the peer has left");
                 Next::Abort
             }
-            Failure::Body(error) => {
+            Unsent::Body(error) => {
                 match error.status().is_server_error() {
                     true => tracing::warn!(%peer, %request, "a response was cut short: {error}"),
                     // It streams what the client should have sent.

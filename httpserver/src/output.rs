@@ -138,7 +138,7 @@ impl Output {
     fn give_back(&mut self) {
         let mut spare = mem::take(&mut self.gathered);
         spare.clear();
-        if spare.capacity() <= SPARE_MAX {
+        if (1..=SPARE_MAX).contains(&spare.capacity()) {
             // While the thread ends there is nowhere to put it.
             let _ = SPARE.try_with(|place| place.set(spare));
         }

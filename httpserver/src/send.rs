@@ -13,16 +13,16 @@ use crate::panics::contain;
 use crate::response_head::{BodyEnd, write_chunk_size};
 
 /// Why a body was not sent to its end.
-pub(crate) enum Failure {
+pub(crate) enum Unsent {
     /// The peer cannot be reached, or does not read.
     Peer(iostream::Error),
     /// The body itself failed, or is not as long as was announced.
     Body(Error),
 }
 
-impl From<iostream::Error> for Failure {
-    fn from(error: iostream::Error) -> Failure {
-        Failure::Peer(error)
+impl From<iostream::Error> for Unsent {
+    fn from(error: iostream::Error) -> Unsent {
+        Unsent::Peer(error)
     }
 }
 
@@ -46,7 +46,7 @@ pub(crate) async fn send_body(
     mut body: Body,
     end: BodyEnd,
     output: &mut Output,
-) -> Result<(), Failure> {
+) -> Result<(), Unsent> {
     let is_chunked = end == BodyEnd::Chunked;
     let mut left = match end {
         BodyEnd::Length(length) => Some(length),
@@ -60,7 +60,7 @@ pub(crate) async fn send_body(
                     .map(Option::transpose)
             })
         });
-        let Some(piece) = output.while_sending(next).await.map_err(Failure::Body)? else {
+        let Some(piece) = output.while_sending(next).await.map_err(Unsent::Body)? else {
             break;
         };
         if let Some(left) = &mut left {
@@ -91,7 +91,7 @@ pub(crate) async fn send_body(
     Ok(())
 }
 
-fn wrong_length(how: &str) -> Failure {
+fn wrong_length(how: &str) -> Unsent {
     let what = format!("the response's body is {how} than its Content-Length");
-    Failure::Body(io::Error::other(what).into())
+    Unsent::Body(io::Error::other(what).into())
 }

@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::task::Poll;
 use std::{fmt, mem};
 
 use futures_lite::future::or;
@@ -121,8 +120,8 @@ impl<H: HttpHandler> HttpServer<H> {
                     let discarding = exchange.discard_input(body.is_here());
                     let discarding = async { match discarding.await {} };
                     let sent = or(send_body(body, end, &mut output), discarding).await;
-                    if let Err(failure) = sent {
-                        break exchange.cut_short(failure, end);
+                    if let Err(unsent) = sent {
+                        break exchange.cut_short(unsent, end);
                     }
                 }
                 reader = match exchange.finish() {
@@ -133,13 +132,18 @@ impl<H: HttpHandler> HttpServer<H> {
                     },
                     other => break other,
                 };
-                arrived = match self.next_buffered(&mut reader).await {
-                    Some(next) => next,
-                    None => break Next::Request(reader),
-                };
                 if output.is_much() && output.send().await.is_err() {
                     break Next::Abort;
                 }
+                if reader.buffered() == 0 {
+                    break Next::Request(reader);
+                }
+                // It waits for nothing but its turn.
+                let next = reader.read_with(first_look(&self.settings));
+                arrived = match output.while_sending(next).await {
+                    Ok(arrived) => arrived,
+                    Err(_) => break Next::Close,
+                };
             };
             go_on(next, output, connection).await
         }
@@ -199,22 +203,6 @@ impl<H: HttpHandler> HttpServer<H> {
                 None
             }
         }
-    }
-
-    /// What of the next request is here already.
-    async fn next_buffered(&self, reader: &mut ReadHalf) -> Option<Arrived> {
-        if reader.buffered() == 0 {
-            return None;
-        }
-        let mut arrived = pin!(reader.read_with(first_look(&self.settings)));
-        poll_fn(|context| {
-            Poll::Ready(match arrived.as_mut().poll(context) {
-                Poll::Ready(Ok(arrived)) => Some(arrived),
-                // It is the loop's turn, or the stream's end; whoever waits for more will see.
-                Poll::Ready(Err(_)) | Poll::Pending => None,
-            })
-        })
-        .await
     }
 }
 
