@@ -109,18 +109,25 @@ impl Output {
         }
     }
 
-    /// Writes, and waits until the client has taken everything; each time that it takes something
-    /// its time begins anew.
+    /// Writes, and waits until the client has taken everything.
     async fn write(&self, parts: &[IoSlice<'_>]) -> Result<(), Error> {
-        let writing = async {
-            self.stream.write_vectored(parts).await?;
-            self.stream.flush().await
-        };
-        let mut writing = pin!(writing);
-        let mut owed = usize::MAX;
+        self.flush().await?;
+        // With nothing before it, this waits for nobody but the loop.
+        self.stream.write_vectored(parts).await?;
+        self.flush().await
+    }
+
+    /// Waits until the client has taken everything; each time that it takes something its time
+    /// begins anew. Mostly there is nothing to wait for, and no deadline is set.
+    async fn flush(&self) -> Result<(), Error> {
+        let mut owed = self.stream.queued();
+        if owed == 0 {
+            return Ok(());
+        }
         self.set_deadline();
+        let mut flushing = pin!(self.stream.flush());
         poll_fn(|context| {
-            let polled = writing.as_mut().poll(context);
+            let polled = flushing.as_mut().poll(context);
             if polled.is_pending() && self.stream.queued() < owed {
                 owed = self.stream.queued();
                 self.set_deadline();
