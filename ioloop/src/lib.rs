@@ -71,7 +71,7 @@
 //! | events per wait | 1,024 | fixed |
 //! | timer resolution | 1 ms, never early | the system's |
 //! | longest single wait | 1 hour, then it waits again | fixed |
-//! | handlers | 2^32 - 2 (65,534 on 32-bit targets) | fixed |
+//! | handlers | 2^32 - 3 (65,533 on 32-bit targets) | fixed |
 //! | slow-callback warning | 100 ms | [`Builder::slow_callback`] |
 //!
 //! Callbacks, tasks and timers are bounded by memory only: whoever adds them decides.

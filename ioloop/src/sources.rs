@@ -193,9 +193,10 @@ pub(crate) fn register(
     // this number was deleted from the poller or, where `as_fd` answers another one by then
     // (`retain`), until the loop is closed, after which nothing waits on the poller: the table's
     // fields are private to this file, and `IoLoop::remove_handler` and `close` are all that takes
-    // an `Rc` out. `Direct` registers its eventfd and deletes it when dropped. A source that closes
-    // its descriptor through interior mutability behind our back breaks its own I/O safety; the
-    // poller then holds a number that the kernel has removed by itself.
+    // an `Rc` out. `Direct` registers its eventfd and its timerfd, and deletes them when it is
+    // dropped. A source that closes its descriptor through interior mutability behind our back
+    // breaks its own I/O safety; the poller then holds a number that the kernel has removed by
+    // itself.
     unsafe { poller.add_with_mode(fd.as_raw_fd(), event, mode) }
 }
 
@@ -203,12 +204,15 @@ pub(crate) fn register(
 const HALF_BITS: u32 = usize::BITS / 2;
 const HALF_MASK: usize = (1 << HALF_BITS) - 1;
 
-/// The two highest keys are `polling`'s own and ours for the wake-up; indexes stay below both.
-/// On 32-bit targets this is the limit of 65,534 handlers a loop.
-const INDEX_MAX: usize = HALF_MASK - 1;
+/// The three highest keys are `polling`'s own and the two below; indexes stay under all of them.
+/// On 32-bit targets this is the limit of 65,533 handlers a loop.
+const INDEX_MAX: usize = HALF_MASK - 2;
 
 /// The key of the eventfd that wakes a loop.
 pub(crate) const WAKE_KEY: usize = usize::MAX - 1;
+
+/// The key of the timerfd that ends its long waits.
+pub(crate) const TIMER_KEY: usize = usize::MAX - 2;
 
 #[cfg(test)]
 mod tests {
@@ -277,6 +281,6 @@ mod tests {
             version: NonZero::new(HALF_MASK as u32).unwrap(),
         };
         assert_eq!(HandlerId::from_key(highest.key()), Some(highest));
-        assert!(highest.key() < WAKE_KEY);
+        assert!(highest.key() < TIMER_KEY);
     }
 }

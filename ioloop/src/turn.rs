@@ -5,7 +5,7 @@
 //! end of the turn, then the wait and the events it brought.
 
 use std::panic::Location;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::handlers::{Event, HandlerId, Interest};
@@ -115,7 +115,7 @@ impl IoLoop {
     pub(crate) fn wait_and_dispatch(&self, max_wait: Option<Duration>) {
         let mut wait_began = None;
         if self.has_work() {
-            self.wait(Some(Duration::ZERO));
+            self.wait(self.core.clock.now(), Some(Duration::ZERO));
         } else if self.core.clock.is_virtual() {
             self.wait_in_virtual_time(max_wait);
         } else {
@@ -123,7 +123,7 @@ impl IoLoop {
             wait_began = Some(now);
             let deadline = self.core.timers.borrow_mut().next_deadline();
             let until = deadline.map(|deadline| deadline.saturating_duration_since(now));
-            self.wait(earlier(until, max_wait));
+            self.wait(now, earlier(until, max_wait));
         }
         let now = clock::precise();
         self.core.clock.turn_begins(now);
@@ -136,21 +136,21 @@ impl IoLoop {
     /// If there is nothing to read either, time jumps to the next deadline, or as far as the turn
     /// may wait. While a blocking closure is out, and without either, only a real wait helps.
     fn wait_in_virtual_time(&self, max_wait: Option<Duration>) {
-        self.wait(Some(Duration::ZERO));
+        self.wait(clock::precise(), Some(Duration::ZERO));
         if self.core.woken.get() || !self.core.ready.borrow().is_empty() {
             return;
         }
         let deadline = self.core.timers.borrow_mut().next_deadline();
         match earlier(deadline, max_wait.map(|max_wait| self.after(max_wait))) {
             Some(target) if self.core.blocking.get() == 0 => self.core.clock.jump_to(target),
-            _ => self.wait(max_wait),
+            _ => self.wait(clock::precise(), max_wait),
         }
     }
 
     /// Adds what is ready to the buffer.
-    fn wait(&self, timeout: Option<Duration>) {
+    fn wait(&self, now: Instant, timeout: Option<Duration>) {
         let mut ready = self.core.ready.borrow_mut();
-        match self.core.waiter.borrow_mut().wait(&mut ready, timeout) {
+        match self.core.waiter.borrow_mut().wait(&mut ready, now, timeout) {
             Ok(woken) => self.core.woken.set(self.core.woken.get() || woken),
             Err(error) => panic!("the event loop cannot wait for events: {error}"),
         }

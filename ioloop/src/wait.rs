@@ -1,14 +1,14 @@
 //! Waiting for events and being woken from another thread, in two ways behind one type.
 //!
-//! On Linux the loop waits on the poller's own descriptor and is woken by an eventfd: one system
-//! call a turn. Everywhere else, and where the check in [`Direct::new`] fails, it uses
+//! On Linux the loop waits on the poller's own descriptor and is woken by an eventfd, and by a
+//! timerfd if a deadline is not near: one system call a turn. Everywhere else, and where the check in [`Direct::new`] fails, it uses
 //! `Poller::wait` and `Poller::notify`, which are right on every platform and make five.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use polling::{Events, Poller};
 
@@ -70,17 +70,19 @@ impl Waiter {
         }))
     }
 
-    /// Waits until a descriptor is ready, the alarm is raised, or `timeout` is over, and puts what
-    /// is ready into `ready`. Returns whether the alarm was raised.
+    /// Waits until a descriptor is ready, the alarm is raised, or `timeout` from `now` on is over,
+    /// and puts what is ready into `ready`. Returns whether the alarm was raised. It may return
+    /// early, for nothing.
     pub(crate) fn wait(
         &mut self,
         ready: &mut Vec<Ready>,
+        now: Instant,
         timeout: Option<Duration>,
     ) -> io::Result<bool> {
         let timeout = timeout.map(|timeout| timeout.min(WAIT_MAX));
         match self {
             #[cfg(target_os = "linux")]
-            Waiter::Direct(direct) => direct.wait(ready, timeout),
+            Waiter::Direct(direct) => direct.wait(ready, now, timeout),
             Waiter::Portable(portable) => portable.wait(ready, timeout),
         }
     }
@@ -207,51 +209,60 @@ mod direct {
     use rustix::buffer::spare_capacity;
     use rustix::event::epoll::{self, EventData, EventFlags};
     use rustix::event::{EventfdFlags, Timespec, eventfd};
+    use rustix::time::{
+        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create,
+        timerfd_settime,
+    };
 
     use super::*;
-    use crate::sources::{WAKE_KEY, register};
+    use crate::clock;
+    use crate::sources::{TIMER_KEY, WAKE_KEY, register};
 
     pub(crate) struct Direct {
         poller: Arc<Poller>,
         /// Registered edge-triggered and never read: each write is one event.
         event_fd: Arc<OwnedFd>,
+        /// Registered in the same way: each expiry is one event.
+        timer_fd: OwnedFd,
+        /// When the timer expires, or did.
+        armed: Option<Instant>,
         events: Vec<epoll::Event>,
     }
 
     impl Direct {
-        /// None if the kernel has no eventfd here, or if an event's data is not the key that we
+        /// None if the kernel has no eventfd or timerfd here, or if an event's data is not the key that we
         /// gave to the poller, which is the assumption that this way of waiting rests on.
         pub(crate) fn new(poller: Arc<Poller>) -> Option<Direct> {
             let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
             let event_fd = Arc::new(eventfd(0, flags).ok()?);
-            register(
-                &poller,
-                event_fd.as_fd(),
-                Event::readable(WAKE_KEY),
-                PollMode::Edge,
-            )
-            .ok()?;
+            let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+            let timer_fd = timerfd_create(TimerfdClockId::Monotonic, flags).ok()?;
+            for (fd, key) in [(event_fd.as_fd(), WAKE_KEY), (timer_fd.as_fd(), TIMER_KEY)] {
+                register(&poller, fd, Event::readable(key), PollMode::Edge).ok()?;
+            }
 
             let mut direct = Direct {
                 poller,
                 event_fd,
+                timer_fd,
+                armed: None,
                 events: Vec::with_capacity(EVENTS_PER_WAIT),
             };
             Alarm::EventFd(direct.event_fd.clone()).raise();
             let mut ready = Vec::new();
-            let woken = direct.wait(&mut ready, Some(Duration::ZERO)).ok()?;
+            let timeout = Some(Duration::ZERO);
+            let woken = direct.wait(&mut ready, clock::precise(), timeout).ok()?;
             (woken && ready.is_empty()).then_some(direct)
         }
 
         pub(crate) fn wait(
             &mut self,
             ready: &mut Vec<Ready>,
+            now: Instant,
             timeout: Option<Duration>,
         ) -> io::Result<bool> {
-            let timeout = timeout.map(|timeout| Timespec {
-                tv_sec: timeout.as_secs() as i64,
-                tv_nsec: timeout.subsec_nanos().into(),
-            });
+            let timeout = timeout.filter(|timeout| !self.sees_to(now, *timeout));
+            let timeout = timeout.map(timespec);
             self.events.clear();
             match epoll::wait(
                 &self.poller,
@@ -268,6 +279,9 @@ mod direct {
                     woken = true;
                     continue;
                 }
+                if key == TIMER_KEY as u64 {
+                    continue;
+                }
                 let hang_up = flags.intersects(EventFlags::HUP | EventFlags::ERR);
                 ready.push(Ready {
                     key: key as usize,
@@ -278,6 +292,31 @@ mod direct {
                 });
             }
             Ok(woken)
+        }
+
+        /// Whether the timer ends a wait that is over `timeout` from `now` on, so that the wait
+        /// itself needs none.
+        ///
+        /// Starting and stopping the timer of a wait costs the kernel a tenth of what a request
+        /// does on an idle machine. Deadlines of connections lie far ahead and mostly move on
+        /// before they come, so this timer is set once for many waits: it may expire too early,
+        /// and is set again then.
+        fn sees_to(&mut self, now: Instant, timeout: Duration) -> bool {
+            if timeout <= NEAR {
+                return false;
+            }
+            let until = now + timeout;
+            let is_armed = |armed: Instant| now < armed && armed <= until;
+            if self.armed.is_some_and(is_armed) {
+                return true;
+            }
+            let once = Itimerspec {
+                it_interval: timespec(Duration::ZERO),
+                it_value: timespec(timeout),
+            };
+            let set = timerfd_settime(&self.timer_fd, TimerfdTimerFlags::empty(), &once);
+            self.armed = set.ok().map(|_| until);
+            self.armed.is_some()
         }
 
         pub(crate) fn ignore_urgent(&self, fd: BorrowedFd<'_>, key: usize, interest: Interest) {
@@ -300,8 +339,20 @@ mod direct {
         /// Whatever was registered leaves the poller before it is closed.
         fn drop(&mut self) {
             let _ = self.poller.delete(self.event_fd.as_fd());
+            let _ = self.poller.delete(self.timer_fd.as_fd());
         }
     }
+
+    fn timespec(duration: Duration) -> Timespec {
+        Timespec {
+            tv_sec: duration.as_secs() as i64,
+            tv_nsec: duration.subsec_nanos().into(),
+        }
+    }
+
+    /// For deadlines this near the wait has a timeout: each would be a system call for the timer,
+    /// and most are met.
+    const NEAR: Duration = Duration::from_millis(10);
 
     /// As many as a busy loop takes in one system call. Twelve bytes each; more would only let
     /// the first event of a batch grow older.

@@ -164,6 +164,29 @@ fn a_timer_does_not_fire_early() {
     });
 }
 
+/// A wait need not be told of a deadline anew that an earlier wait was told of; but of a nearer one
+/// it must, and one that was told of in vain must not end the next.
+#[test]
+fn a_deadline_is_met_whatever_the_loop_has_waited_for_before() {
+    both_ways(|io_loop| {
+        let far = io_loop.call_later(SECOND * 100, || panic!("the nearer ones were missed"));
+        for milliseconds in [60, 20, 40, 11, 30] {
+            let in_vain = io_loop.call_later(Duration::from_millis(15), || panic!("removed"));
+            io_loop.turn(Some(Duration::from_millis(12)));
+            io_loop.remove_timeout(in_vain);
+            let delay = Duration::from_millis(milliseconds);
+            let begun = real_time();
+            io_loop.run_until(sleep(delay));
+            let slept = real_time() - begun;
+            assert!(
+                slept >= delay && slept < SECOND * 50,
+                "{slept:?} instead of {delay:?}"
+            );
+        }
+        io_loop.remove_timeout(far);
+    });
+}
+
 /// The loop reads the clock once a turn, but before the first turn there is no turn to go by.
 #[test]
 fn a_delay_before_the_start_does_not_count_from_when_the_loop_was_made() {
