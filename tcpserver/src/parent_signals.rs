@@ -28,9 +28,9 @@ impl ParentSignals {
         Ok(ParentSignals { fd, mask_before })
     }
 
-    /// Waits for a signal, or for so long.
-    pub(crate) fn wait(&self, limit: Option<Duration>) -> io::Result<()> {
-        let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
+    /// Waits for a signal, for so long at most.
+    pub(crate) fn wait(&self, limit: Duration) -> io::Result<()> {
+        let limit = Timespec::try_from(limit).ok();
         let mut fds = [PollFd::new(&self.fd, PollFlags::IN)];
         match poll(&mut fds, limit.as_ref()) {
             // Of a signal that we do not read.

@@ -56,9 +56,10 @@ pub enum Role {
 /// Call it first thing in `main`: before anything makes an event loop, and before there are other
 /// threads. [`bind_sockets`](crate::bind_sockets), [`TcpServer::new`](crate::TcpServer::new) and
 /// [`TcpServer::bind`](crate::TcpServer::bind) make none. Sockets that were bound before are served
-/// by all workers together, each connection by one of them; each worker accepts one connection per
-/// turn from them, which leaves the next to others. Limits such as
-/// [`max_connections`](crate::TcpServer::max_connections) are each worker's own.
+/// by all workers together, each connection by one of them that is not busy, which spreads work
+/// rather than numbers: each worker accepts one connection per turn from them, and leaves the next
+/// to others. Limits such as [`max_connections`](crate::TcpServer::max_connections) are each
+/// worker's own.
 ///
 /// Workers have the signals' effects that the process had before the call, and copies of its
 /// memory: a random generator that was seeded before gives them all the same numbers. Those of

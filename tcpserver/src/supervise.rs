@@ -183,9 +183,10 @@ impl Parent {
         now().duration_since(self.beginning)
     }
 
-    fn time_left(&self) -> Option<Duration> {
-        let next = self.restarts.next()?;
-        Some(next.saturating_sub(self.time()))
+    fn time_left(&self) -> Duration {
+        let next = self.restarts.next();
+        let left = next.map_or(Duration::MAX, |next| next.saturating_sub(self.time()));
+        left.min(LOOK_AGAIN)
     }
 }
 
@@ -230,3 +231,7 @@ fn cannot_start(id: usize, error: &io::Error) -> io::Error {
 fn now() -> Instant {
     Instant::now()
 }
+
+/// A process that was started with `SIGCHLD` ignored, as some that start others do, is not told of
+/// its children's ends: it has to look. Rare enough to cost nothing.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
