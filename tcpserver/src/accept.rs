@@ -16,7 +16,8 @@ use crate::bind::Listener;
 /// Calls `callback` on this thread's loop with each connection that `listener` accepts, and with
 /// its peer's address, until the returned handle is dropped. The connections are non-blocking.
 ///
-/// At most 128 connections are accepted per turn of the loop. When the process is out of
+/// At most 128 connections are accepted per turn of the loop; one only from a socket that was made
+/// before this process was forked, which leaves the next one to the other workers. When the process is out of
 /// descriptors, accepting pauses and is tried again ten times a second, with one log line; what
 /// is established goes on undisturbed.
 ///
@@ -48,8 +49,14 @@ pub fn add_accept_handler(
     callback: impl FnMut(OwnedFd, Address) + 'static,
 ) -> io::Result<AcceptHandle> {
     let address = listener.address().clone();
+    let accepts_per_turn = if listener.is_shared() {
+        ACCEPTS_PER_TURN_SHARED
+    } else {
+        ACCEPTS_PER_TURN
+    };
     let acceptor = Rc::new(Acceptor {
         listener,
+        accepts_per_turn,
         callback: RefCell::new(Some(Box::new(callback))),
         io_loop: IoLoop::current(),
         id: Cell::new(None),
@@ -153,6 +160,7 @@ type Callback = Box<dyn FnMut(OwnedFd, Address)>;
 
 struct Acceptor {
     listener: Listener,
+    accepts_per_turn: usize,
     /// Empty while it runs.
     callback: RefCell<Option<Callback>>,
     io_loop: IoLoop,
@@ -188,7 +196,7 @@ impl Acceptor {
     }
 
     fn accept_batch(self: &Rc<Self>, callback: &mut Callback) {
-        for _ in 0..ACCEPTS_PER_TURN {
+        for _ in 0..self.accepts_per_turn {
             if !self.is_accepting() {
                 return;
             }
@@ -295,6 +303,10 @@ fn concerns_one_connection(error: Errno) -> bool {
 
 /// Tornado's number. One listener cannot hold the loop for longer than this many connections.
 const ACCEPTS_PER_TURN: usize = 128;
+
+/// Whoever wakes first would take all that wait, and the other workers none. With one each, those
+/// who connect in a burst are spread over all workers that are not busy.
+const ACCEPTS_PER_TURN_SHARED: usize = 1;
 
 /// How soon accepting is tried again without descriptors: soon enough for a person, and too rare
 /// to cost anything.

@@ -29,14 +29,27 @@ use crate::explain::cannot_listen;
 pub struct Listener {
     fd: OwnedFd,
     address: Address,
+    /// The process that it was made in; in another, it is shared with that one.
+    process: u32,
 }
 
 impl Listener {
     pub(crate) fn new(socket: Socket, address: Address) -> Listener {
+        Listener::of(socket.into(), address)
+    }
+
+    fn of(fd: OwnedFd, address: Address) -> Listener {
+        let process = std::process::id();
         Listener {
-            fd: socket.into(),
+            fd,
             address,
+            process,
         }
+    }
+
+    /// Whether this process was forked after it was made, so that others accept from it too.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.process != std::process::id()
     }
 
     /// Where it listens; with the port that the system chose if zero was asked for.
@@ -73,7 +86,7 @@ impl TryFrom<OwnedFd> for Listener {
         let socket = SockRef::from(&fd);
         socket.set_nonblocking(true)?;
         let address = Address::from(&socket.local_addr()?);
-        Ok(Listener { fd, address })
+        Ok(Listener::of(fd, address))
     }
 }
 

@@ -3,10 +3,11 @@
 use std::fmt::Display;
 use std::io;
 
-use futures_lite::future::or;
+use futures_lite::future::{or, pending};
 use ioloop::{IoLoop, signals};
 
 use crate::handler::{BoxError, StreamHandler};
+use crate::processes::{Role, worker_id};
 use crate::server::TcpServer;
 
 impl<H: StreamHandler> TcpServer<H> {
@@ -35,7 +36,8 @@ impl<H: StreamHandler> TcpServer<H> {
 
     /// Runs this thread's loop until `SIGINT` or `SIGTERM`, then drains the server as
     /// [`shutdown`](TcpServer::shutdown) does, with the
-    /// [`shutdown_grace`](TcpServer::shutdown_grace). A second signal ends it at once.
+    /// [`shutdown_grace`](TcpServer::shutdown_grace). A second signal ends it at once; a worker of
+    /// [`fork_processes`](crate::fork_processes) leaves that to its parent.
     ///
     /// # Errors
     /// What the system says when it refuses to listen for signals.
@@ -73,6 +75,42 @@ impl<H: StreamHandler> TcpServer<H> {
         Ok(())
     }
 
+    /// Serves from what [`bind`](TcpServer::bind) has opened, in so many processes:
+    /// [`start`](TcpServer::start) and [`serve`](TcpServer::serve) in one. With one process,
+    /// nothing is forked; zero stands for as many as there are processors.
+    ///
+    /// `ready` is called in one process only, once signals drain rather than kill: in the parent,
+    /// when all workers run, or in the only process. Returns, with success, when a signal has
+    /// ended everything.
+    ///
+    /// # Errors
+    /// Those of [`start`](TcpServer::start) and [`serve`](TcpServer::serve).
+    ///
+    /// ```no_run
+    /// # use tcpserver::{BoxError, Connection, IoStream, TcpServer};
+    /// # async fn echo(_: IoStream, _: Connection) -> Result<(), BoxError> { Ok(()) }
+    /// fn main() -> Result<(), BoxError> {
+    ///     let server = TcpServer::new(echo);
+    ///     let addresses = server.bind("127.0.0.1:8888")?;
+    ///     server.serve_processes(0, || println!("listening on {}", addresses[0]))
+    /// }
+    /// ```
+    pub fn serve_processes(
+        &self,
+        processes: impl Into<Option<usize>>,
+        ready: impl FnOnce(),
+    ) -> Result<(), BoxError> {
+        let processes = processes.into();
+        if processes == Some(1) {
+            let _ = self.start(1, None)?;
+            return self.serve_and(ready);
+        }
+        match self.start_and(processes, None, ready)? {
+            Role::Worker(_) => self.serve(),
+            Role::Parent => Ok(()),
+        }
+    }
+
     async fn serve_until_signal(&self, ready: impl FnOnce()) -> io::Result<()> {
         let interrupt = signals::Listener::new(signals::SIGINT)?;
         let terminate = signals::Listener::new(signals::SIGTERM)?;
@@ -81,12 +119,19 @@ impl<H: StreamHandler> TcpServer<H> {
 
         signal().await?;
         self.stop();
+        let (connections, worker) = (self.connections(), worker_id());
         tracing::info!(
-            connections = self.connections(),
+            connections,
+            worker,
             "draining; a second signal ends at once"
         );
         let drained = async { Some(self.shutdown(self.settings().shutdown_grace.get()).await) };
         let interrupted = async {
+            // A worker may hear of one Ctrl-C twice, from the terminal and from its parent. The
+            // parent counts them, and kills its workers if there were two.
+            if worker.is_some() {
+                pending::<()>().await;
+            }
             let _ = signal().await;
             None
         };

@@ -17,6 +17,7 @@ use crate::bind_options::BindOptions;
 use crate::connection::Connection;
 use crate::connections::Connections;
 use crate::handler::StreamHandler;
+use crate::processes::{Role, fork_and};
 use crate::report::report;
 use crate::settings::{Settings, WhenFull};
 
@@ -157,7 +158,8 @@ impl<H: StreamHandler> TcpServer<H> {
     }
 
     /// Opens listening sockets on `address` without accepting, and makes no loop:
-    /// [`start`](TcpServer::start) accepts. May be called several times.
+    /// [`start`](TcpServer::start) accepts. May be called several times. Says where it listens,
+    /// with the port that the system chose if zero was asked for.
     ///
     /// # Errors
     /// Those of [`bind_sockets`].
@@ -167,37 +169,72 @@ impl<H: StreamHandler> TcpServer<H> {
     /// # async fn echo(_: IoStream, _: Connection) -> Result<(), BoxError> { Ok(()) }
     /// # fn main() -> std::io::Result<()> {
     /// let server = TcpServer::new(echo);
-    /// server.bind("127.0.0.1:0")?;
-    /// // Drop privileges here.
-    /// server.start()?;
+    /// println!("listening on {}", server.bind("127.0.0.1:0")?[0]);
     /// # Ok(())
     /// # }
     /// ```
-    pub fn bind(&self, address: impl Display) -> io::Result<()> {
+    pub fn bind(&self, address: impl Display) -> io::Result<Vec<Address>> {
         let listeners = bind_sockets(address, &BindOptions::new())?;
+        let addresses = listeners.iter().map(|listener| listener.address().clone());
+        let addresses = addresses.collect();
         self.server.bound.borrow_mut().extend(listeners);
-        Ok(())
+        Ok(addresses)
     }
 
-    /// Accepts from what [`bind`](TcpServer::bind) has opened, on this thread's loop. Says where
-    /// it listens.
+    /// Accepts from what [`bind`](TcpServer::bind) has opened, in so many processes, on the loop
+    /// of each one's main thread.
+    ///
+    /// With one process, nothing is forked: this one is [`Role::Worker(0)`](Role::Worker), which
+    /// accepts from now on. With another number, zero and `None` for as many as there are
+    /// processors, they are forked as [`fork_processes`](crate::fork_processes) does; it returns in
+    /// each worker at once, and in the parent when all workers have ended. The parent keeps the
+    /// sockets open until no worker is started any more, so that nobody is refused while one is
+    /// replaced.
     ///
     /// # Errors
-    /// Those of [`add_sockets`](TcpServer::add_sockets).
+    /// Those of [`add_sockets`](TcpServer::add_sockets), and of
+    /// [`fork_processes`](crate::fork_processes) unless there is to be one process.
     ///
-    /// ```
-    /// # use tcpserver::{BoxError, Connection, IoStream, TcpServer};
+    /// ```no_run
+    /// # use tcpserver::{BoxError, Connection, IoStream, Role, TcpServer};
     /// # async fn echo(_: IoStream, _: Connection) -> Result<(), BoxError> { Ok(()) }
-    /// # fn main() -> std::io::Result<()> {
-    /// let server = TcpServer::new(echo);
-    /// server.bind("127.0.0.1:0")?;
-    /// println!("listening on {}", server.start()?[0]);
-    /// # Ok(())
-    /// # }
+    /// fn main() -> Result<(), BoxError> {
+    ///     let server = TcpServer::new(echo);
+    ///     server.bind("127.0.0.1:8888")?;
+    ///     // Drop privileges here.
+    ///     match server.start(0, None)? {
+    ///         Role::Worker(_) => server.serve(),
+    ///         Role::Parent => Ok(()),
+    ///     }
+    /// }
     /// ```
-    pub fn start(&self) -> io::Result<Vec<Address>> {
-        let bound = self.server.bound.take();
-        self.add_sockets(bound)
+    pub fn start(
+        &self,
+        processes: impl Into<Option<usize>>,
+        max_restarts: impl Into<Option<usize>>,
+    ) -> io::Result<Role> {
+        self.start_and(processes.into(), max_restarts.into(), || {})
+    }
+
+    /// As [`start`](TcpServer::start); a parent calls `forked` when all workers run.
+    pub(crate) fn start_and(
+        &self,
+        processes: Option<usize>,
+        max_restarts: Option<usize>,
+        forked: impl FnOnce(),
+    ) -> io::Result<Role> {
+        let role = match processes {
+            Some(1) => Role::Worker(0),
+            _ => fork_and(processes, max_restarts, forked, || self.stop())?,
+        };
+        match role {
+            Role::Worker(_) => {
+                let bound = self.server.bound.take();
+                self.add_sockets(bound)?;
+            }
+            Role::Parent => self.stop(),
+        }
+        Ok(role)
     }
 
     /// Connects to the server in memory, for tests: limits, draining and all, in virtual time.

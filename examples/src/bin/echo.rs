@@ -14,10 +14,12 @@ async fn echo(mut stream: IoStream, connection: Connection) -> Result<(), BoxErr
 }
 
 fn main() -> Result<(), BoxError> {
-    let flags = Flags::parse("echo", "");
+    let flags = Flags::parse("echo", "--processes N");
     let server = TcpServer::new(echo);
-    let addresses = server.listen(flags.address())?;
-    server.serve_and(|| println!("listening on {}", addresses[0]))
+    let addresses = server.bind(flags.address())?;
+    server.serve_processes(flags.get("processes", 1), || {
+        println!("listening on {}", addresses[0]);
+    })
 }
 
 /// A longer line ends the connection: a peer cannot make us remember without end.

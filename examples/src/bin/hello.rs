@@ -15,8 +15,10 @@ async fn hello(mut request: Request) -> Result<Response, Error> {
 }
 
 fn main() -> Result<(), BoxError> {
-    let flags = Flags::parse("hello", "");
+    let flags = Flags::parse("hello", "--processes N");
     let server = TcpServer::new(HttpServer::new(hello));
-    let addresses = server.listen(flags.address())?;
-    server.serve_and(|| println!("listening on http://{}", addresses[0]))
+    let addresses = server.bind(flags.address())?;
+    server.serve_processes(flags.get("processes", 1), || {
+        println!("listening on http://{}", addresses[0]);
+    })
 }

@@ -6,8 +6,8 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use tcpserver::{
-    BindOptions, BoxError, Connection, IoStream, Listener, StreamHandler, TcpServer, bind_sockets,
-    bind_unix_socket,
+    BindOptions, BoxError, Connection, IoStream, Listener, Role, StreamHandler, TcpServer,
+    bind_sockets, bind_unix_socket,
 };
 
 use crate::support::{
@@ -90,20 +90,20 @@ fn those_who_connect_between_bind_and_start_are_not_lost() {
         let server = TcpServer::new(echo);
         let free = listen(&server);
         server.stop();
-        server.bind(free).unwrap();
-        server.bind("127.0.0.1:0").unwrap();
+        let addresses = server.bind(free).unwrap();
+        assert_eq!(addresses.len(), 1);
+        assert_eq!(addresses[0].ip(), Some(free));
+        let second = server.bind("127.0.0.1:0").unwrap()[0].ip().unwrap();
         let mut early = connect(free);
         early.queue(b"hello\n").unwrap();
         turns(5).await;
         assert_eq!(server.connections(), 0);
-        let addresses = server.start().unwrap();
-        assert_eq!(addresses.len(), 2);
-        assert_eq!(addresses[0].ip(), Some(free));
+        assert_eq!(server.start(1, None).unwrap(), Role::Worker(0));
         assert_eq!(early.read_until(b"\n", 10).await.unwrap(), b"hello\n");
-        assert!(
-            server.start().unwrap().is_empty(),
-            "what is started is not bound any more"
-        );
+        assert!(answers(&mut connect(second)).await);
+        // What is started is not bound any more, and is not started again.
+        assert_eq!(server.start(1, None).unwrap(), Role::Worker(0));
+        assert!(answers(&mut connect(free)).await);
     });
 }
 

@@ -121,7 +121,8 @@ fn what_was_bound_and_not_started_is_closed_too() {
         );
         server.stop();
         assert!(TcpStream::connect(port.ip().unwrap()).is_err());
-        assert!(server.start().unwrap().is_empty());
+        assert_eq!(server.start(1, None).unwrap(), tcpserver::Role::Worker(0));
+        assert!(TcpStream::connect(port.ip().unwrap()).is_err());
         assert!(answers(&mut connect(address)).await, "another server's");
         assert!(reports().is_empty());
     });
