@@ -11,6 +11,8 @@ use crate::http::{self, Head};
 pub enum Protocol {
     /// Lines of so many bytes, with their delimiter, that come back.
     Echo { line_length: usize },
+    /// So many bytes behind their length in ten digits, that come back likewise.
+    Frames { length: usize },
     /// `GET /`, which any response answers that has a `Content-Length` and is always the same.
     Http(Head),
 }
@@ -27,13 +29,11 @@ impl Protocol {
         match *self {
             Protocol::Echo { line_length } => {
                 let line = line(line_length, index);
-                stream.write_all(&line)?;
-                let mut echo = vec![0; line.len()];
-                stream.read_exact(&mut echo)?;
-                if echo != line {
-                    return Err(wrong_answer());
-                }
-                Ok(Dialogue::new(&line, &line, Change::Line, depth))
+                begin_echo(stream, &line, 0, depth)
+            }
+            Protocol::Frames { length } => {
+                let frame = frame(length, index);
+                begin_echo(stream, &frame, FRAME_DIGITS, depth)
             }
             Protocol::Http(head) => {
                 let request = head.request(stream.peer_addr()?);
@@ -44,6 +44,23 @@ impl Protocol {
             }
         }
     }
+}
+
+/// The answer must be what was sent; what follows differs in the byte at `changes`.
+fn begin_echo(
+    stream: &mut TcpStream,
+    request: &[u8],
+    changes: usize,
+    depth: usize,
+) -> io::Result<Dialogue> {
+    stream.write_all(request)?;
+    let mut echo = vec![0; request.len()];
+    stream.read_exact(&mut echo)?;
+    if echo != request {
+        return Err(wrong_answer());
+    }
+    let change = Change::ByteAt(changes);
+    Ok(Dialogue::new(request, request, change, depth))
 }
 
 /// The requests that one connection sends at once, and how much of their answers has come.
@@ -62,8 +79,8 @@ pub struct Dialogue {
 /// In what a dialogue's exchanges differ.
 #[derive(Debug)]
 enum Change {
-    /// In each line's first byte, so that the answer to one is not taken for the next one's.
-    Line,
+    /// In a byte of each request, so that the answer to one is not taken for the next one's.
+    ByteAt(usize),
     /// In the bytes of the response where the date stands.
     Date(Range<usize>),
 }
@@ -83,10 +100,10 @@ impl Dialogue {
     /// What to send next, all at once.
     pub fn next_request(&mut self) -> &[u8] {
         self.heard = 0;
-        if let Change::Line = self.change {
-            for line in [&mut self.request, &mut self.answer] {
-                for start in (0..line.len()).step_by(self.answer_length) {
-                    line[start] = if line[start] == b'z' { b'a' } else { b'z' };
+        if let Change::ByteAt(offset) = self.change {
+            for bytes in [&mut self.request, &mut self.answer] {
+                for at in (offset..bytes.len()).step_by(self.answer_length) {
+                    bytes[at] = if bytes[at] == b'z' { b'a' } else { b'z' };
                 }
             }
         }
@@ -147,6 +164,14 @@ fn line(length: usize, number: usize) -> Vec<u8> {
     line
 }
 
+/// `length` bytes behind the digits that say so. Frames with different numbers differ if they have
+/// room for it.
+fn frame(length: usize, number: usize) -> Vec<u8> {
+    let mut frame = format!("{length:0FRAME_DIGITS$}a{number:08x} ").into_bytes();
+    frame.resize(FRAME_DIGITS + length, b'.');
+    frame
+}
+
 fn wrong_answer() -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidData,
@@ -156,6 +181,12 @@ fn wrong_answer() -> io::Error {
 
 /// The longest line that the echo servers take, with its delimiter.
 pub const LINE_LENGTH_MAX: usize = 4096;
+
+/// How many digits the length of a frame has.
+pub const FRAME_DIGITS: usize = 10;
+
+/// The most bytes of a frame that the hand-written server takes.
+pub const FRAME_LENGTH_MAX: usize = 4096 - FRAME_DIGITS;
 
 /// The most requests that are sent at once: with the longest, what a new socket takes.
 pub const DEPTH_MAX: usize = 64;
@@ -209,9 +240,23 @@ mod tests {
     }
 
     #[test]
+    fn frames_do_not_differ_in_their_length() {
+        let frame = frame(100, 7);
+        assert_eq!(frame.len(), FRAME_DIGITS + 100);
+        let change = Change::ByteAt(FRAME_DIGITS);
+        let mut dialogue = Dialogue::new(&frame, &frame, change, 2);
+        let first = dialogue.next_request().to_vec();
+        let second = dialogue.next_request().to_vec();
+        assert_ne!(first, second);
+        for request in [first, second] {
+            assert!(request[110..].starts_with(b"0000000100"));
+        }
+    }
+
+    #[test]
     fn answer_to_the_line_before_is_not_taken_for_an_echo() {
         let line = line(32, 7);
-        let mut dialogue = Dialogue::new(&line, &line, Change::Line, 2);
+        let mut dialogue = Dialogue::new(&line, &line, Change::ByteAt(0), 2);
         let first = dialogue.next_request().to_vec();
         assert!(dialogue.hear(&first).unwrap());
         dialogue.next_request();

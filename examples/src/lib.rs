@@ -1,5 +1,6 @@
 //! What every example needs: its flags, and log lines on standard error.
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::exit;
@@ -13,7 +14,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// The command line of an example: `--NAME VALUE`, in any order, each name known to the example.
 #[derive(Debug)]
 pub struct Flags {
-    program: &'static str,
+    /// How it is called, with its command if it has several.
+    program: String,
     usage: &'static str,
     given: Vec<(String, String)>,
 }
@@ -24,27 +26,38 @@ impl Flags {
     /// so and ends the process.
     pub fn parse(program: &'static str, usage: &'static str) -> Flags {
         begin_logging();
-        let mut flags = Flags {
-            program,
-            usage,
-            given: Vec::new(),
-        };
+        let mut flags = Flags::new(program.to_owned(), usage);
+        flags.read(lexopt::Parser::from_env());
+        flags
+    }
+
+    /// As [`parse`](Flags::parse), for an example that is several programs in one: the first word
+    /// says which of the `commands`, each with its own usage. Returns that word as well.
+    pub fn parse_command(
+        program: &'static str,
+        commands: &[(&'static str, &'static str)],
+    ) -> (&'static str, Flags) {
         let mut parser = lexopt::Parser::from_env();
-        loop {
-            match parser.next() {
-                Ok(None) => return flags,
-                Ok(Some(lexopt::Arg::Long("help"))) => flags.help(),
-                Ok(Some(lexopt::Arg::Long(name))) if flags.is_known(name) => {
-                    let name = name.to_owned();
-                    match parser.value().map(|value| value.into_string()) {
-                        Ok(Ok(value)) => flags.given.push((name, value)),
-                        _ => flags.fail(&format!("--{name} needs a value")),
-                    }
+        let first = match parser.next() {
+            Ok(Some(lexopt::Arg::Value(word))) => word,
+            Ok(Some(lexopt::Arg::Long("help"))) => {
+                for (name, usage) in commands {
+                    Flags::new(format!("{program} {name}"), usage).print_usage();
                 }
-                Ok(Some(argument)) => flags.fail(&argument.unexpected().to_string()),
-                Err(error) => flags.fail(&error.to_string()),
+                exit(0);
             }
-        }
+            _ => OsString::new(),
+        };
+        let command = commands.iter().find(|(name, _)| first == *name);
+        let Some((name, usage)) = command else {
+            let names: Vec<&str> = commands.iter().map(|(name, _)| *name).collect();
+            let names = names.join(" or ");
+            Flags::new(program.to_owned(), "").fail(&format!("the first word must be {names}"));
+        };
+        begin_logging();
+        let mut flags = Flags::new(format!("{program} {name}"), usage);
+        flags.read(parser);
+        (name, flags)
     }
 
     /// The value of `--NAME`, or `default`.
@@ -62,22 +75,51 @@ impl Flags {
         SocketAddr::new(address, self.get("port", 8888))
     }
 
+    /// Says what is wrong with the command line, and ends the process.
+    pub fn fail(&self, message: &str) -> ! {
+        eprintln!("{}: {message} (--help lists the flags)", self.program);
+        exit(2);
+    }
+
+    fn new(program: String, usage: &'static str) -> Flags {
+        Flags {
+            program,
+            usage,
+            given: Vec::new(),
+        }
+    }
+
+    fn read(&mut self, mut parser: lexopt::Parser) {
+        loop {
+            match parser.next() {
+                Ok(None) => return,
+                Ok(Some(lexopt::Arg::Long("help"))) => {
+                    self.print_usage();
+                    exit(0);
+                }
+                Ok(Some(lexopt::Arg::Long(name))) if self.is_known(name) => {
+                    let name = name.to_owned();
+                    match parser.value().map(|value| value.into_string()) {
+                        Ok(Ok(value)) => self.given.push((name, value)),
+                        _ => self.fail(&format!("--{name} needs a value")),
+                    }
+                }
+                Ok(Some(argument)) => self.fail(&argument.unexpected().to_string()),
+                Err(error) => self.fail(&error.to_string()),
+            }
+        }
+    }
+
     fn is_known(&self, name: &str) -> bool {
         let flag = format!("--{name}");
         matches!(name, "address" | "port") || self.usage.split(' ').any(|word| word == flag)
     }
 
-    fn help(&self) -> ! {
+    fn print_usage(&self) {
         println!(
             "usage: {} --address A --port P {}",
             self.program, self.usage
         );
-        exit(0);
-    }
-
-    fn fail(&self, message: &str) -> ! {
-        eprintln!("{}: {message} (--help lists the flags)", self.program);
-        exit(2);
     }
 }
 

@@ -27,6 +27,19 @@ fn echo_is_still_measured() {
 }
 
 #[test]
+fn frames_are_measured_with_their_digits() {
+    let words = "frames --rounds 1 --slice 0.02 --connections 2,2x4";
+    let printed = succeed(&bench(words, &[RAW_FRAMES]));
+    for subject in ["reference", "null", "raw_frames"] {
+        let rows = printed.lines().filter(|line| {
+            let mut words = line.split_whitespace();
+            words.nth(1) == Some(subject) && line.ends_with(" 110")
+        });
+        assert_eq!(rows.count(), 2, "{subject}: {printed}");
+    }
+}
+
+#[test]
 fn server_that_speaks_no_http_is_not_measured() {
     let words = "http --peers none --rounds 1 --slice 0.02 --connections 1";
     let output = bench(words, &[env!("CARGO_BIN_EXE_raw_echo")]);
@@ -74,5 +87,7 @@ fn free_address() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()
 }
+
+const RAW_FRAMES: &str = env!("CARGO_BIN_EXE_raw_frames");
 
 const RAW_HTTP: &str = env!("CARGO_BIN_EXE_raw_http");

@@ -31,6 +31,10 @@ fn pipelined_requests_are_all_counted() {
             env!("CARGO_BIN_EXE_raw_echo"),
             Protocol::Echo { line_length: 32 },
         ),
+        (
+            env!("CARGO_BIN_EXE_raw_frames"),
+            Protocol::Frames { length: 100 },
+        ),
     ] {
         let server = Server::start(program);
         let shape = Shape {

@@ -3,5 +3,6 @@
 mod bench;
 mod load;
 mod raw_echo;
+mod raw_frames;
 mod raw_http;
 mod server;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use squall_benches::dialogue::Protocol;
+use squall_benches::dialogue::{FRAME_LENGTH_MAX, Protocol};
 use squall_benches::http::Head;
 use squall_benches::load::Shape;
 
@@ -13,6 +13,7 @@ use crate::subject::Subject;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Command {
     Echo,
+    Frames,
     Http,
     Syscalls,
     Idle,
@@ -20,10 +21,17 @@ pub enum Command {
     Drain,
 }
 
+/// What the subjects speak.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    Echo,
+    Frames,
+    Http,
+}
+
 pub struct Arguments {
     pub command: Command,
-    /// False for echo.
-    pub http: bool,
+    pub kind: Kind,
     /// The hand-written server if the command line names none, and the command does not add it
     /// to every comparison anyway.
     pub subjects: Vec<Subject>,
@@ -31,8 +39,8 @@ pub struct Arguments {
     pub shapes: Vec<Shape>,
     pub rounds: usize,
     pub slice: Duration,
-    /// Bytes of a line, with its delimiter.
-    pub line_length: Option<usize>,
+    /// Bytes of a line, with its delimiter, or of a frame, without its digits.
+    pub length: Option<usize>,
     pub head: Option<Head>,
     /// How many each idle connection has made.
     pub exchanges: usize,
@@ -68,11 +76,14 @@ impl Arguments {
     }
 
     pub fn protocol(&self) -> Protocol {
-        if self.http {
-            Protocol::Http(self.head.unwrap_or(Head::Small))
-        } else {
-            let line_length = self.line_length.unwrap_or(LINE_LENGTH);
-            Protocol::Echo { line_length }
+        match self.kind {
+            Kind::Echo => Protocol::Echo {
+                line_length: self.length.unwrap_or(LINE_LENGTH),
+            },
+            Kind::Frames => Protocol::Frames {
+                length: self.length.unwrap_or(FRAME_LENGTH),
+            },
+            Kind::Http => Protocol::Http(self.head.unwrap_or(Head::Small)),
         }
     }
 
@@ -82,7 +93,7 @@ impl Arguments {
     }
 
     pub fn peers(&self) -> Outcome<Vec<Subject>> {
-        if !self.http {
+        if self.kind != Kind::Http {
             return Ok(Vec::new());
         }
         let chosen = PEERS.iter().filter(|(name, _)| self.peers.contains(name));
@@ -94,12 +105,16 @@ impl Arguments {
     fn defaults(command: Command) -> Arguments {
         Arguments {
             command,
-            http: command == Command::Http,
+            kind: match command {
+                Command::Http => Kind::Http,
+                Command::Frames => Kind::Frames,
+                _ => Kind::Echo,
+            },
             subjects: Vec::new(),
             shapes: Vec::new(),
             rounds: 24,
             slice: Duration::from_millis(300),
-            line_length: None,
+            length: None,
             head: None,
             exchanges: 1,
             requests: 20_000,
@@ -116,23 +131,27 @@ impl Arguments {
             connections: 64,
             depth: 16,
         };
-        match (self.command, self.http) {
-            (Command::Echo, _) => [1, 64, 1024].map(single).into(),
+        match (self.command, self.kind) {
+            (Command::Echo | Command::Frames, _) => [1, 64, 1024].map(single).into(),
             (Command::Http, _) => vec![single(1), single(64), single(1024), pipelined],
-            (Command::Syscalls, false) => [1, 64].map(single).into(),
-            (Command::Syscalls, true) => vec![single(1), single(64), pipelined],
-            (Command::Idle, false) => vec![single(19_000)],
-            (Command::Idle, true) => vec![single(10_000)],
+            (Command::Syscalls, Kind::Http) => vec![single(1), single(64), pipelined],
+            (Command::Syscalls, _) => [1, 64].map(single).into(),
+            (Command::Idle, Kind::Http) => vec![single(10_000)],
+            (Command::Idle, _) => vec![single(19_000)],
             (Command::Flood, _) => vec![single(200)],
             (Command::Drain, _) => vec![single(1000)],
         }
     }
 
     fn check(&self) -> Outcome<()> {
-        if self.http && self.line_length.is_some() {
-            return Err("--length is for echo only".into());
+        if self.kind == Kind::Http && self.length.is_some() {
+            return Err("--length is not for HTTP".into());
         }
-        if !self.http && self.head.is_some() {
+        if self.kind == Kind::Frames && self.length.is_some_and(|length| length > FRAME_LENGTH_MAX)
+        {
+            return Err("--length: no frame is so long".into());
+        }
+        if self.kind != Kind::Http && self.head.is_some() {
             return Err("--head is for HTTP only".into());
         }
         let is_pipelined = self.shapes.iter().any(|shape| shape.depth > 1);
@@ -144,12 +163,16 @@ impl Arguments {
 
     /// Whether the reference is measured along with the subjects.
     fn compares(&self) -> bool {
-        use Command::{Echo, Http, Syscalls};
-        matches!(self.command, Echo | Http | Syscalls)
+        use Command::{Echo, Frames, Http, Syscalls};
+        matches!(self.command, Echo | Frames | Http | Syscalls)
     }
 
     fn reference_program(&self) -> &'static str {
-        if self.http { "raw_http" } else { "raw_echo" }
+        match self.kind {
+            Kind::Echo => "raw_echo",
+            Kind::Frames => "raw_frames",
+            Kind::Http => "raw_http",
+        }
     }
 }
 
@@ -157,6 +180,8 @@ impl Arguments {
 pub const PEERS: [(&str, &str); 2] = [("raw", "raw_http_canned"), ("hyper", "hyper_hello")];
 
 const LINE_LENGTH: usize = 32;
+
+const FRAME_LENGTH: usize = 100;
 
 #[cfg(test)]
 mod tests {
@@ -172,6 +197,8 @@ mod tests {
         for line in [
             "echo --head small",
             "http --length 100",
+            "frames --head small",
+            "frames --length 4096",
             "syscalls --head browser",
             "syscalls --protocol http --length 100",
             "idle --subject ./server --connections 10x2",

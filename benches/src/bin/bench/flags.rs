@@ -7,7 +7,7 @@ use squall_benches::http::Head;
 use squall_benches::load::Shape;
 
 use crate::Outcome;
-use crate::arguments::{Arguments, Command, PEERS};
+use crate::arguments::{Arguments, Command, Kind, PEERS};
 use crate::subject::Subject;
 
 pub fn command(name: &str) -> Outcome<Command> {
@@ -70,11 +70,16 @@ fn shape(text: &str) -> Outcome<Shape> {
     })
 }
 
-const COMMANDS: [(&str, Command, &str); 6] = [
+const COMMANDS: [(&str, Command, &str); 7] = [
     (
         "echo",
         Command::Echo,
         "requests per CPU-second, as a ratio to raw_echo and to a null test",
+    ),
+    (
+        "frames",
+        Command::Frames,
+        "the same for frames, a length and so many bytes, and raw_frames",
     ),
     ("http", Command::Http, "the same for HTTP and raw_http"),
     (
@@ -105,6 +110,7 @@ const FLAGS: [Flag; 10] = [
         value: "[NAME[@ADDRESS:PORT]=]COMMAND",
         commands: &[
             Command::Echo,
+            Command::Frames,
             Command::Http,
             Command::Syscalls,
             Command::Idle,
@@ -119,7 +125,7 @@ const FLAGS: [Flag; 10] = [
     },
     Flag {
         name: "--protocol",
-        value: "echo|http",
+        value: "echo|frames|http",
         commands: &[
             Command::Syscalls,
             Command::Idle,
@@ -128,9 +134,10 @@ const FLAGS: [Flag; 10] = [
         ],
         purpose: "what the subjects speak (echo)",
         set: |arguments, value| {
-            arguments.http = match value {
-                "echo" => false,
-                "http" => true,
+            arguments.kind = match value {
+                "echo" => Kind::Echo,
+                "frames" => Kind::Frames,
+                "http" => Kind::Http,
                 _ => return Err("no such protocol".into()),
             };
             Ok(())
@@ -141,12 +148,13 @@ const FLAGS: [Flag; 10] = [
         value: "N[xDEPTH][,...]",
         commands: &[
             Command::Echo,
+            Command::Frames,
             Command::Http,
             Command::Syscalls,
             Command::Idle,
             Command::Drain,
         ],
-        purpose: "how many, and how many requests each sends at once (echo: 1,64,1024;
+        purpose: "how many, and how many requests each sends at once (echo, frames: 1,64,1024;
       http: 1,64,1024,64x16; syscalls: 1,64, over HTTP also 64x16; idle: 19000, over HTTP 10000;
       drain: 1000)",
         set: |arguments, value| {
@@ -157,7 +165,7 @@ const FLAGS: [Flag; 10] = [
     Flag {
         name: "--rounds",
         value: "N",
-        commands: &[Command::Echo, Command::Http],
+        commands: &[Command::Echo, Command::Frames, Command::Http],
         purpose: "how often each subject is loaded between two slices of the reference (24)",
         set: |arguments, value| {
             arguments.rounds = between(1, 10_000, value)?;
@@ -167,7 +175,7 @@ const FLAGS: [Flag; 10] = [
     Flag {
         name: "--slice",
         value: "SECONDS",
-        commands: &[Command::Echo, Command::Http],
+        commands: &[Command::Echo, Command::Frames, Command::Http],
         purpose: "how long a server is loaded at a time (0.3)",
         set: |arguments, value| {
             arguments.slice = Duration::try_from_secs_f64(value.parse()?)?;
@@ -180,10 +188,10 @@ const FLAGS: [Flag; 10] = [
     Flag {
         name: "--length",
         value: "BYTES",
-        commands: &[Command::Echo, Command::Syscalls],
-        purpose: "of a line, with its delimiter (32)",
+        commands: &[Command::Echo, Command::Frames, Command::Syscalls],
+        purpose: "of a line, with its delimiter (32), or of a frame, without its digits (100)",
         set: |arguments, value| {
-            arguments.line_length = Some(between(2, LINE_LENGTH_MAX, value)?);
+            arguments.length = Some(between(2, LINE_LENGTH_MAX, value)?);
             Ok(())
         },
     },

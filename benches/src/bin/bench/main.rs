@@ -1,4 +1,4 @@
-//! Measures line echo and HTTP servers against ones written by hand: `bench --help` says how.
+//! Measures servers of lines, frames and HTTP against ones written by hand: `bench --help` says how.
 
 mod arguments;
 mod cores;
@@ -41,7 +41,7 @@ fn run(arguments: &Arguments) -> Outcome<()> {
     raise_descriptor_limit()?;
     cores::pin_load()?;
     match arguments.command {
-        Command::Echo | Command::Http => throughput::run(arguments),
+        Command::Echo | Command::Frames | Command::Http => throughput::run(arguments),
         Command::Syscalls => syscalls::run(arguments),
         Command::Idle => idle::run(arguments),
         Command::Flood => flood::run(arguments),
