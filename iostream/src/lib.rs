@@ -35,6 +35,9 @@
 //! loop sends what was written, half-closes, and waits a little for the peer to close too.
 //! [`abort`](IoStream::abort) is the only way to throw bytes away.
 //!
+//! [`RateLimiter`] holds any number of streams to so many bytes per second together, in either
+//! direction.
+//!
 //! # Reading
 //!
 //! Reads hold `&mut self`, so there is one at a time, and are safe to drop: bytes that arrived
@@ -53,6 +56,9 @@
 //! | one system call | 64 KiB | fixed |
 //! | what a stream does in a turn without waiting | 32 system calls or 256 messages | fixed |
 //! | input kept while only `peer_closed` waits | 64 KiB | fixed |
+//! | one turn of a rate limiter | 10 ms of the limit, 1,380 to 65,536 bytes | [`RateLimiter::unit`] |
+//! | lateness that a rate limiter makes up for | 1 s | fixed |
+//! | rate limiters within each other | 16 | fixed |
 //! | waiting for a connection | 30 s | [`Connector::timeout`] |
 //!
 //! Pipes and terminals have no way to write without `SIGPIPE`: it has to be ignored, as it is in
@@ -72,6 +78,10 @@ mod operations;
 mod outgoing;
 mod pair;
 mod peer_closed;
+mod rate_account;
+mod rate_limiter;
+mod rate_ring;
+mod rate_stream;
 mod read_half;
 mod reading;
 mod receive;
@@ -93,6 +103,7 @@ pub use crate::error::in_words;
 pub use crate::error::{CloseReason, Error};
 pub use crate::on_close::OnClose;
 pub use crate::peer_closed::PeerClosed;
+pub use crate::rate_limiter::{Grant, Permit, RateLimiter};
 pub use crate::read_half::ReadHalf;
 pub use crate::stream::IoStream;
 pub use crate::write_half::WriteHalf;

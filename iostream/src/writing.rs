@@ -215,7 +215,7 @@ impl Shared {
         }
     }
 
-    fn check_writable(&self) -> Result<(), Error> {
+    pub(crate) fn check_writable(&self) -> Result<(), Error> {
         let finishing = self.is_finishing.get().then_some(CloseReason::Local);
         match self.write_end.get().or(finishing) {
             Some(reason) => Err(Error::Closed { reason, unread: 0 }),
@@ -249,7 +249,8 @@ impl Shared {
         Ok(())
     }
 
-    fn poll_progress(self: &Rc<Self>, context: &Context<'_>) -> Poll<Result<(), Error>> {
+    /// Waits for anything to change in the queue, for the end, or for the deadline.
+    pub(crate) fn poll_progress(self: &Rc<Self>, context: &Context<'_>) -> Poll<Result<(), Error>> {
         if self.is_expired() {
             return Poll::Ready(Err(Error::TimedOut));
         }

@@ -17,6 +17,8 @@ mod linger;
 mod model;
 mod on_close;
 mod peer_closed;
+mod rate_streams;
+mod rate_turns;
 mod scripted;
 mod shutdown;
 mod support;

@@ -20,7 +20,7 @@
 //! request has `--read-timeout` seconds to arrive, from the moment when the server begins to wait
 //! for it to its last byte.
 //!
-//! `SIGUSR1` prints one line per connection, `RUST_LOG=debug` what becomes of each; `SIGINT` and
+//! `SIGUSR1`, sent to a worker, prints one line per connection, `RUST_LOG=debug` what becomes of each; `SIGINT` and
 //! `SIGTERM` answer what has arrived whole, then end.
 
 mod business;
@@ -35,7 +35,7 @@ use std::time::Duration;
 
 use examples::Flags;
 use ioloop::{IoLoop, signals};
-use tcpserver::{BoxError, TcpServer};
+use tcpserver::{BoxError, Role, TcpServer};
 
 use crate::connection::Framed;
 use crate::status::Status;
@@ -64,25 +64,21 @@ fn serve(flags: &Flags) -> Result<(), BoxError> {
         frame_max: flags.get("max-frame", FRAME_MAX),
         status: Rc::clone(&status),
     });
-    server.bind(flags.address())?;
-    start_processes(flags)?;
-
-    // From here on there is a loop, and with it no way to fork.
-    let addresses = server.start()?;
+    let addresses = server.bind(flags.address())?;
+    let role = server.start(flags.get("processes", 1), None)?;
+    if role == Role::Parent {
+        return Ok(());
+    }
     let print_status = move || eprint!("{}", status.report(IoLoop::current().now()));
     let io_loop = IoLoop::current();
     let printing = io_loop.add_signal_handler(signals::SIGUSR1, print_status)?;
-    server.serve_and(|| println!("listening on {}", addresses[0]))?;
+    server.serve_and(|| {
+        if role == Role::Worker(0) {
+            println!("listening on {}", addresses[0]);
+        }
+    })?;
     drop(printing);
     Ok(())
-}
-
-/// Goes on in as many processes as are wanted, all of which accept from what is bound by now.
-fn start_processes(flags: &Flags) -> Result<(), BoxError> {
-    match flags.get("processes", 1) {
-        1 => Ok(()),
-        _ => Err("--processes: there is no more than 1 yet".into()),
-    }
 }
 
 const SERVE: &str = "--processes N --read-timeout S --max-frame BYTES";
