@@ -166,8 +166,13 @@ fn nobody_is_cut_off_when_a_signal_ends_the_parent() {
             .iter_mut()
             .for_each(|client| assert_eq!(client.rest(), ""));
         let log = end_of(server);
-        assert_eq!(log.matches("drained finished=").count(), 3, "{log}");
-        assert_eq!(log.matches(" cut=0").count(), 3, "{log}");
+        // A worker that had not begun yet had nobody to cut off, and just ends.
+        let ends = log
+            .lines()
+            .filter_map(|line| line.split_once("drained finished="));
+        let finished = ends.map(|(_, end)| end.split_once(" cut=0").expect(end).0);
+        let finished: usize = finished.map(|count| count.parse::<usize>().unwrap()).sum();
+        assert_eq!(finished, 60, "{log}");
         assert!(TcpStream::connect(address).is_err());
     }
 }
