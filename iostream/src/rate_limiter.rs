@@ -319,7 +319,7 @@ impl fmt::Debug for Permit {
 /// A turn to send up to so many bytes, from [`RateLimiter::permit`].
 ///
 /// Dropping it gives everything back, as if it had never been: a turn without use costs nothing,
-/// and the next gets it at once. Until then its bytes count as sent, so do not keep it while you
+/// and the next gets it before the loop waits. Until then its bytes count as sent, so do not keep it while you
 /// wait for something.
 ///
 /// ```
