@@ -85,6 +85,11 @@ struct Limiter {
     parent: Option<Member>,
     /// Where it waits in its parent's ring: as long as it could give a turn and has not got one.
     place: Cell<Option<Place>>,
+    /// A turn was given that is not used yet. Who uses it may want another at once, and comes
+    /// before those that have had more: they wait for that until the end of the loop's turn.
+    is_out: Cell<bool>,
+    /// The loop will tell us of the end of this turn.
+    is_due: Cell<bool>,
     /// How many limiters this is within.
     depth: usize,
 }
@@ -168,6 +173,8 @@ impl RateLimiter {
             timer: Cell::new(None),
             parent,
             place: Cell::new(None),
+            is_out: Cell::new(false),
+            is_due: Cell::new(false),
             depth,
         });
         RateLimiter {
@@ -312,7 +319,7 @@ impl fmt::Debug for Permit {
 /// A turn to send up to so many bytes, from [`RateLimiter::permit`].
 ///
 /// Dropping it gives everything back, as if it had never been: a turn without use costs nothing,
-/// and the next gets it at once. Until then its bytes count as sent, so do not keep it while you
+/// and the next gets it before the loop waits. Until then its bytes count as sent, so do not keep it while you
 /// wait for something.
 ///
 /// ```
@@ -380,10 +387,8 @@ impl Grant {
             };
             member.limiter.account(finish);
         }
-        if used < self.bytes {
-            for level in levels() {
-                level.member.limiter.run();
-            }
+        for level in levels() {
+            level.member.limiter.turn_ended();
         }
     }
 }
@@ -415,7 +420,8 @@ impl Member {
             });
         }
         let limiter = &self.limiter;
-        let is_free = limiter.parent.is_none() && limiter.ring.borrow().is_empty();
+        let is_free =
+            limiter.parent.is_none() && !limiter.is_out.get() && limiter.ring.borrow().is_empty();
         if !is_free || !limiter.account(Account::is_open) {
             return None;
         }
@@ -464,6 +470,9 @@ impl Limiter {
     /// No borrow is alive while somebody is woken, which is foreign code.
     fn run(self: &Rc<Self>) {
         while let Some(top) = self.line_up() {
+            if top.is_out.get() {
+                return top.run_soon();
+            }
             let Some(turn) = top.give(usize::MAX) else {
                 continue;
             };
@@ -471,6 +480,21 @@ impl Limiter {
             turn.limiter.line_up();
             turn.waiter.granted.set(Some(turn.grant));
             turn.waiter.waker.take().into_iter().for_each(Waker::wake);
+        }
+    }
+
+    /// A turn was used, or given back. Whoever had it is waited for: it is likely to ask again.
+    fn turn_ended(self: &Rc<Self>) {
+        self.is_out.set(false);
+        if !self.ring.borrow().is_empty() {
+            self.run_soon();
+        }
+    }
+
+    /// Gives turns at the end of the loop's turn, if nothing does before.
+    fn run_soon(self: &Rc<Self>) {
+        if !self.is_due.replace(true) {
+            self.io_loop.notify_at_end_of_turn(self.clone());
         }
     }
 
@@ -543,6 +567,9 @@ impl Limiter {
     /// Takes the grant's bytes out of this limiter.
     fn count(self: &Rc<Self>, grant: &mut Grant, share: &Share, place: Place) {
         share.add(place, grant.bytes);
+        // Without a limit nobody is in anybody's way.
+        let is_top = self.parent.is_none() && self.account.borrow().limit().is_some();
+        self.is_out.set(is_top);
         let level = Level {
             reserved: self.account(|account, now| account.reserve(grant.bytes, now)),
             member: Member {
@@ -607,8 +634,14 @@ impl Limiter {
 }
 
 impl Notify for Limiter {
-    fn notify(self: Rc<Self>, _: Notice) {
-        self.timer.set(None);
+    fn notify(self: Rc<Self>, notice: Notice) {
+        match notice {
+            Notice::EndOfTurn => {
+                self.is_due.set(false);
+                self.is_out.set(false);
+            }
+            _ => self.timer.set(None),
+        }
         self.run();
     }
 }

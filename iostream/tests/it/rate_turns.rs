@@ -8,7 +8,7 @@ use futures_lite::future::zip;
 use ioloop::{IoLoop, Task, sleep, timeout};
 use iostream::RateLimiter;
 
-use crate::support::{attempt, on_virtual_loop, spawn, timed, turns};
+use crate::support::{attempt, on_loop, on_virtual_loop, spawn, timed, turns};
 
 /// When something was sent, and how much.
 #[derive(Clone, Default)]
@@ -119,6 +119,25 @@ fn shares_do_not_differ_by_how_much_is_written_at_a_time() {
             assert!(most / least < 1.05, "{least} to {most} at {limit}");
         });
     }
+}
+
+#[test]
+fn shares_do_not_differ_when_more_is_late_than_all_can_take_at_once() {
+    // So fast that turns are late all the time.
+    on_loop(async {
+        let limiter = RateLimiter::new(1_000_000_000_000);
+        let members: Vec<_> = [1_000, 9_000].repeat(4);
+        let members: Vec<_> = members.iter().map(|piece| busy(&limiter, *piece)).collect();
+        let total = || members.iter().map(|(log, _)| log.total()).sum::<usize>();
+        let mut turns_left = 100_000;
+        while total() < 8_000_000 && turns_left > 0 {
+            turns(100).await;
+            turns_left -= 1;
+        }
+        let totals: Vec<usize> = members.iter().map(|(log, _)| log.total()).collect();
+        let (least, most) = (totals.iter().min().unwrap(), totals.iter().max().unwrap());
+        assert!(most - least <= 2 * limiter.unit(), "{totals:?}");
+    });
 }
 
 #[test]

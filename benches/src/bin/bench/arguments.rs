@@ -19,6 +19,7 @@ pub enum Command {
     Idle,
     Flood,
     Drain,
+    Rate,
 }
 
 /// What the subjects speak.
@@ -46,6 +47,10 @@ pub struct Arguments {
     pub exchanges: usize,
     /// How many are made while strace counts.
     pub requests: u64,
+    /// How long each rate is observed.
+    pub observed: Duration,
+    /// Of what `rate` measures, by their names in `RATE_PARTS`.
+    pub parts: Vec<&'static str>,
     /// By their names in `PEERS`.
     pub peers: Vec<&'static str>,
 }
@@ -67,6 +72,11 @@ impl Arguments {
         arguments.check()?;
         if arguments.shapes.is_empty() {
             arguments.shapes = arguments.default_shapes();
+        }
+        if arguments.subjects.is_empty() && command == Command::Rate {
+            for (name, program) in RATE_PEERS {
+                arguments.subjects.push(Subject::built(program, name)?);
+            }
         }
         if arguments.subjects.is_empty() && !arguments.compares() {
             let reference = arguments.reference(arguments.reference_program())?;
@@ -118,6 +128,8 @@ impl Arguments {
             head: None,
             exchanges: 1,
             requests: 20_000,
+            parts: RATE_PARTS.into(),
+            observed: Duration::from_secs(10),
             peers: PEERS.map(|(name, _)| name).into(),
         }
     }
@@ -140,6 +152,8 @@ impl Arguments {
             (Command::Idle, _) => vec![single(19_000)],
             (Command::Flood, _) => vec![single(200)],
             (Command::Drain, _) => vec![single(1000)],
+            // Its scenarios say how many.
+            (Command::Rate, _) => Vec::new(),
         }
     }
 
@@ -178,6 +192,16 @@ impl Arguments {
 
 /// What HTTP servers are compared with beside the reference: names, and the programs.
 pub const PEERS: [(&str, &str); 2] = [("raw", "raw_http_canned"), ("hyper", "hyper_hello")];
+
+/// What there is to know of a rate limiter.
+pub const RATE_PARTS: [&str; 3] = ["exact", "fair", "cost"];
+
+/// What is measured if the command line names no rate-limited server.
+const RATE_PEERS: [(&str, &str); 3] = [
+    ("squall", "rate_squall"),
+    ("governor", "rate_governor"),
+    ("async-speed-limit", "rate_async_speed_limit"),
+];
 
 const LINE_LENGTH: usize = 32;
 

@@ -7,7 +7,7 @@ use squall_benches::http::Head;
 use squall_benches::load::Shape;
 
 use crate::Outcome;
-use crate::arguments::{Arguments, Command, Kind, PEERS};
+use crate::arguments::{Arguments, Command, Kind, PEERS, RATE_PARTS};
 use crate::subject::Subject;
 
 pub fn command(name: &str) -> Outcome<Command> {
@@ -70,7 +70,7 @@ fn shape(text: &str) -> Outcome<Shape> {
     })
 }
 
-const COMMANDS: [(&str, Command, &str); 7] = [
+const COMMANDS: [(&str, Command, &str); 8] = [
     (
         "echo",
         Command::Echo,
@@ -102,9 +102,14 @@ const COMMANDS: [(&str, Command, &str); 7] = [
         Command::Drain,
         "how long the server takes to end after SIGINT",
     ),
+    (
+        "rate",
+        Command::Rate,
+        "how exact, fair and cheap rate limiters are",
+    ),
 ];
 
-const FLAGS: [Flag; 10] = [
+const FLAGS: [Flag; 12] = [
     Flag {
         name: "--subject",
         value: "[NAME[@ADDRESS:PORT]=]COMMAND",
@@ -116,6 +121,7 @@ const FLAGS: [Flag; 10] = [
             Command::Idle,
             Command::Flood,
             Command::Drain,
+            Command::Rate,
         ],
         purpose: "a server to measure, any number of times; idle, flood, drain: else the raw one",
         set: |arguments, value| {
@@ -240,6 +246,30 @@ const FLAGS: [Flag; 10] = [
         purpose: "requests that each connection makes before it idles (1)",
         set: |arguments, value| {
             arguments.exchanges = between(0, 1000, value)?;
+            Ok(())
+        },
+    },
+    Flag {
+        name: "--parts",
+        value: "exact|fair|cost[,...]",
+        commands: &[Command::Rate],
+        purpose: "what to measure (all of it)",
+        set: |arguments, value| {
+            arguments.parts.clear();
+            for name in value.split(',') {
+                let part = RATE_PARTS.iter().find(|known| **known == name);
+                arguments.parts.push(part.ok_or("no such part")?);
+            }
+            Ok(())
+        },
+    },
+    Flag {
+        name: "--seconds",
+        value: "N",
+        commands: &[Command::Rate],
+        purpose: "how long each rate is observed (10)",
+        set: |arguments, value| {
+            arguments.observed = Duration::from_secs(between(2, 3600, value)? as u64);
             Ok(())
         },
     },

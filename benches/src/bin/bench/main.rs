@@ -7,6 +7,8 @@ mod flags;
 mod flood;
 mod idle;
 mod process;
+mod rate;
+mod rate_trace;
 mod server;
 mod statistics;
 mod subject;
@@ -46,6 +48,7 @@ fn run(arguments: &Arguments) -> Outcome<()> {
         Command::Idle => idle::run(arguments),
         Command::Flood => flood::run(arguments),
         Command::Drain => drain::run(arguments),
+        Command::Rate => rate::run(arguments),
     }
 }
 

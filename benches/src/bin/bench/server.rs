@@ -32,6 +32,14 @@ impl Server {
         Server::start_command(subject, subject.command_with_descriptors(maximum), protocol)
     }
 
+    /// One that limits what it sends to `rate` bytes per second; 0 is no limit.
+    pub fn start_with_rate(subject: &Subject, rate: u64) -> Outcome<Server> {
+        let mut command = subject.command();
+        command.args(["--rate", &rate.to_string()]);
+        // It is not asked anything to see whether it is up: what it says is enough.
+        Server::start_command(subject, command, &Protocol::Echo { line_length: 2 })
+    }
+
     fn start_command(subject: &Subject, command: Command, protocol: &Protocol) -> Outcome<Server> {
         Server::launch(command, subject.address, protocol)
             .map_err(|error| format!("{} ({}): {error}", subject.name, subject.program()).into())
@@ -69,6 +77,12 @@ impl Server {
         // A thread's figure is brought up to date when it goes to sleep. The answer that ended the
         // measurement went out a moment before the server did.
         thread::sleep(GOES_TO_SLEEP);
+        let times = self.family()?.into_iter().map(usage::cpu_time);
+        Ok(times.sum::<Result<_, _>>()?)
+    }
+
+    /// As `cpu_time`, for a server that never goes to sleep: exact to a clock tick.
+    pub fn cpu_time_now(&self) -> Outcome<Duration> {
         let times = self.family()?.into_iter().map(usage::cpu_time);
         Ok(times.sum::<Result<_, _>>()?)
     }

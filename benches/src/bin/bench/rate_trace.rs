@@ -1,0 +1,147 @@
+//! What a rate-limited server sends, as its clients see it arrive.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+use rustix::net::sockopt;
+use squall_benches::client;
+
+use crate::Outcome;
+
+/// Clients that read whatever comes, and some that never do.
+pub struct Clients {
+    epoll: std::os::fd::OwnedFd,
+    streams: Vec<TcpStream>,
+    _deaf: Vec<TcpStream>,
+    buffer: Vec<u8>,
+    /// How many bytes they read in a second, if not all that come.
+    pub pace: Option<u64>,
+}
+
+/// What came in a span of time.
+pub struct Trace {
+    /// Bytes of each client.
+    pub shares: Vec<u64>,
+    /// Bytes of all in each hundredth of a second.
+    bins: Vec<u64>,
+    /// The most that any part of the span had beyond the rate, in bytes.
+    pub excess: f64,
+}
+
+impl Clients {
+    /// One client for each of `pieces`, to which so many bytes are written at a time.
+    pub fn open(server: SocketAddr, pieces: &[usize], deaf: usize) -> Outcome<Clients> {
+        let connect = |index: usize, piece: usize| -> Outcome<TcpStream> {
+            let mut stream = client::connect(server, index)?;
+            stream.write_all(format!("{piece}\n").as_bytes())?;
+            stream.set_nonblocking(true)?;
+            Ok(stream)
+        };
+        let silent = (0..deaf).map(|index| {
+            let stream = connect(index, pieces[0])?;
+            sockopt::set_socket_recv_buffer_size(&stream, 4096)?;
+            Ok(stream)
+        });
+        let silent: Vec<TcpStream> = silent.collect::<Outcome<_>>()?;
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let mut streams = Vec::with_capacity(pieces.len());
+        for (index, piece) in pieces.iter().enumerate() {
+            let stream = connect(deaf + index, *piece)?;
+            let data = epoll::EventData::new_u64(index as u64);
+            epoll::add(&epoll, &stream, data, epoll::EventFlags::IN)?;
+            streams.push(stream);
+        }
+        Ok(Clients {
+            epoll,
+            streams,
+            _deaf: silent,
+            buffer: vec![0; 64 * 1024],
+            pace: None,
+        })
+    }
+
+    /// Reads for `span`.
+    pub fn observe(&mut self, rate: u64, span: Duration) -> Outcome<Trace> {
+        let start = Instant::now();
+        let mut trace = Trace {
+            shares: vec![0; self.streams.len()],
+            bins: vec![0; (span.as_secs_f64() * BINS) as usize + 1],
+            excess: 0.0,
+        };
+        let (mut events, mut beyond, mut before) = (Vec::with_capacity(1024), 0.0_f64, start);
+        while start.elapsed() < span {
+            events.clear();
+            let timeout = Timespec::try_from(span.saturating_sub(start.elapsed()))?;
+            epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&timeout))?;
+            let now = Instant::now();
+            beyond = (beyond - (now - before).as_secs_f64() * rate as f64).max(0.0);
+            before = now;
+            for event in &events {
+                let index = { event.data }.u64() as usize;
+                let count = match self.streams[index].read(&mut self.buffer) {
+                    Ok(0) => return Err("the server has closed a connection".into()),
+                    Ok(count) => count as u64,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+                    Err(error) => return Err(error.into()),
+                };
+                trace.shares[index] += count;
+                let bin = ((now - start).as_secs_f64() * BINS) as usize;
+                let last = trace.bins.len() - 1;
+                trace.bins[bin.min(last)] += count;
+                beyond += count as f64;
+            }
+            trace.excess = trace.excess.max(beyond);
+            if let Some(pace) = self.pace {
+                let due = Duration::from_secs_f64(trace.total() as f64 / pace as f64);
+                thread::sleep(due.saturating_sub(start.elapsed()));
+            }
+        }
+        Ok(trace)
+    }
+}
+
+impl Trace {
+    pub fn total(&self) -> u64 {
+        self.shares.iter().sum()
+    }
+
+    /// The least and the most that a second had, of those that begin at each hundredth of one.
+    pub fn seconds(&self) -> (u64, u64) {
+        let whole = &self.bins[..self.bins.len() - 1];
+        let sums = whole.windows(BINS as usize).map(|bins| bins.iter().sum());
+        let sums: Vec<u64> = sums.collect();
+        let least = sums.iter().min().copied().unwrap_or(0);
+        (least, sums.iter().max().copied().unwrap_or(0))
+    }
+
+    /// By how much the largest share is over the smallest.
+    pub fn spread(&self) -> f64 {
+        let least = self.shares.iter().min().copied().unwrap_or(0);
+        let most = self.shares.iter().max().copied().unwrap_or(0);
+        most as f64 / least as f64
+    }
+}
+
+/// In a second.
+const BINS: f64 = 100.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn burst_at_the_border_of_two_seconds_is_not_hidden() {
+        let mut bins = vec![0; 301];
+        (bins[90], bins[110]) = (500, 500);
+        let trace = Trace {
+            shares: vec![1000],
+            bins,
+            excess: 0.0,
+        };
+        assert_eq!(trace.seconds(), (0, 1000));
+    }
+}
