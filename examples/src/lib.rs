@@ -1,4 +1,10 @@
-//! What every example needs: its flags, and log lines on standard error.
+//! What every example needs: its flags, and log lines on standard error. And what `tracker` and
+//! `peer` share: bencode, and torrent files.
+
+pub mod bencode;
+pub mod bencode_write;
+pub mod info_hash;
+pub mod metainfo;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
