@@ -45,11 +45,11 @@ fn main() -> Result<(), BoxError> {
          --udp-port P --max-swarms N --max-peers N",
     );
     let sources = Sources {
-        allow_file: path(&flags, "allow-file"),
-        folder: path(&flags, "torrents"),
+        allow_file: flags.find("allow-file"),
+        folder: flags.find("torrents"),
     };
     let mut tracker = Tracker::new(settings(&flags), Catalogue::load(&sources)?);
-    let state = path(&flags, "state");
+    let state: Option<PathBuf> = flags.find("state");
     if let Some(path) = &state {
         save::load(path, &mut tracker)?;
     }
@@ -59,13 +59,13 @@ fn main() -> Result<(), BoxError> {
     let address = flags.address();
     let addresses = server.listen(address)?;
 
-    let udp_port = flags.get("udp-port", 0);
-    let _udp = if udp_port == 0 {
-        None
-    } else {
-        let socket = udp::bind(SocketAddr::new(address.ip(), udp_port))?;
-        Some(io_loop.spawn(udp::serve(socket, ConnectionIds::new()?, app.clone())))
-    };
+    let udp = flags
+        .find("udp-port")
+        .map(|port| udp::bind(SocketAddr::new(address.ip(), port)));
+    let udp = udp.transpose()?;
+    let udp_address = udp.as_ref().map(|socket| socket.local_addr()).transpose()?;
+    let ids = ConnectionIds::new()?;
+    let _answering = udp.map(|socket| io_loop.spawn(udp::serve(socket, ids, app.clone())));
     let swept = app.clone();
     let every_second = PeriodicCallback::new(Duration::from_secs(1), move || {
         swept.tracker.borrow_mut().sweep(swept.now());
@@ -82,7 +82,12 @@ fn main() -> Result<(), BoxError> {
         io_loop.spawn(save::keep(app.clone(), path, pause, ending.clone()))
     });
 
-    server.serve_and(|| println!("listening on http://{}", addresses[0]))?;
+    server.serve_and(|| {
+        println!("listening on http://{}", addresses[0]);
+        if let Some(address) = udp_address {
+            println!("listening on udp://{address}");
+        }
+    })?;
     if let Some(saving) = saving {
         ending.notify(1);
         io_loop.run_until(saving);
@@ -125,11 +130,6 @@ fn settings(flags: &Flags) -> Settings {
         swarms_max: flags.get("max-swarms", SETTINGS.swarms_max),
         peers_max: flags.get("max-peers", SETTINGS.peers_max),
     }
-}
-
-fn path(flags: &Flags, name: &str) -> Option<PathBuf> {
-    let path: String = flags.get(name, String::new());
-    (!path.is_empty()).then(|| path.into())
 }
 
 /// Seconds. What is lost by a crash comes back with the next announces.
