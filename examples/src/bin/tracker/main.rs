@@ -31,7 +31,8 @@ use event_listener::Event;
 use examples::Flags;
 use httpserver::{HttpServer, Request};
 use ioloop::{IoLoop, PeriodicCallback, signals};
-use tcpserver::{BoxError, TcpServer};
+use iostream::IoStream;
+use tcpserver::{BoxError, Connection, StreamHandler, TcpServer};
 
 use crate::app::App;
 use crate::catalogue::{Catalogue, Sources};
@@ -95,7 +96,7 @@ fn main() -> Result<(), BoxError> {
     Ok(())
 }
 
-fn serve_http(app: &Rc<App>) -> TcpServer<impl tcpserver::StreamHandler> {
+fn serve_http(app: &Rc<App>) -> TcpServer<impl StreamHandler> {
     let app = app.clone();
     let server = HttpServer::new(async move |request: Request| {
         let response = http::answer(&app, request).await?;
@@ -103,7 +104,12 @@ fn serve_http(app: &Rc<App>) -> TcpServer<impl tcpserver::StreamHandler> {
     });
     let server = server.max_head_size(HEAD_MAX).max_body_size(0);
     let server = server.head_timeout(HEAD_TIMEOUT).idle_timeout(IDLE_TIMEOUT);
-    TcpServer::new(server)
+    TcpServer::new(async move |stream: IoStream, connection: Connection| {
+        // Clients send one request without a body, and most want the connection closed after it:
+        // there is nothing more to come that would have to be thrown away first.
+        stream.set_linger_timeout(Duration::ZERO);
+        server.handle_stream(stream, connection).await
+    })
 }
 
 /// Reads the lists again at each signal; those that cannot be read leave everything as it was.
