@@ -5,7 +5,8 @@ use examples::bencode::{Value, parse_first};
 use examples::bencode_write::dictionary;
 use examples::info_hash::InfoHash;
 
-use crate::peers::{Endpoint, Ip, Peer, Peers};
+use crate::endpoint::{Endpoint, Ip};
+use crate::peers::{Peer, Peers};
 use crate::swarm::Swarm;
 use crate::tracker::Tracker;
 
