@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use examples::bencode::{Value, parse};
@@ -16,6 +16,7 @@ pub(crate) const TOO_LONG: Duration = Duration::from_secs(20);
 pub(crate) struct Server {
     child: Child,
     stdout: BufReader<ChildStdout>,
+    log: BufReader<ChildStderr>,
     pub(crate) address: SocketAddr,
 }
 
@@ -35,9 +36,11 @@ impl Server {
             .unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let address = listening(&mut stdout, "http");
+        let log = BufReader::new(child.stderr.take().unwrap());
         Server {
             child,
             stdout,
+            log,
             address,
         }
     }
@@ -90,16 +93,20 @@ impl Server {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Waits for a line of the log that has this in it.
+    pub(crate) fn logs(&mut self, text: &str) {
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            assert_ne!(self.log.read_line(&mut line).unwrap(), 0, "it has ended");
+        }
+    }
+
     /// Interrupts it; what it logged until it ended, which must be with success.
     pub(crate) fn log_after_interrupt(mut self) -> String {
         self.signal(Signal::INT);
         let mut log = String::new();
-        self.child
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut log)
-            .unwrap();
+        self.log.read_to_string(&mut log).unwrap();
         assert!(self.child.wait().unwrap().success(), "{log}");
         log
     }
