@@ -6,11 +6,11 @@ use ioloop::IoLoop;
 use rustix::process::{Signal, getpid, kill_process};
 use tcpserver::{Connection, IoStream, TcpServer};
 
-use crate::reports::{capture_reports, remarks, reports};
 use crate::support::{
     answers, connect, deaf, echo, flag, in_a_process_of_its_own, listen, polite, spawn, turns,
     until,
 };
+use test_support::{capture_reports, remarks, reports};
 
 fn send(signal: Signal) {
     kill_process(getpid(), signal).unwrap();
