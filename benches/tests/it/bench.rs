@@ -40,6 +40,13 @@ fn frames_are_measured_with_their_digits() {
 }
 
 #[test]
+fn server_of_one_process_is_not_killed() {
+    let output = bench("kill --protocol frames --connections 2", &[RAW_FRAMES]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("one process"));
+}
+
+#[test]
 fn server_that_speaks_no_http_is_not_measured() {
     let words = "http --peers none --rounds 1 --slice 0.02 --connections 1";
     let output = bench(words, &[env!("CARGO_BIN_EXE_raw_echo")]);

@@ -19,6 +19,7 @@ pub enum Command {
     Idle,
     Flood,
     Drain,
+    Kill,
     Rate,
 }
 
@@ -152,6 +153,7 @@ impl Arguments {
             (Command::Idle, _) => vec![single(19_000)],
             (Command::Flood, _) => vec![single(200)],
             (Command::Drain, _) => vec![single(1000)],
+            (Command::Kill, _) => vec![single(64)],
             // Its scenarios say how many.
             (Command::Rate, _) => Vec::new(),
         }

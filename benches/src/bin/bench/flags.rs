@@ -70,7 +70,7 @@ fn shape(text: &str) -> Outcome<Shape> {
     })
 }
 
-const COMMANDS: [(&str, Command, &str); 8] = [
+const COMMANDS: [(&str, Command, &str); 9] = [
     (
         "echo",
         Command::Echo,
@@ -103,6 +103,11 @@ const COMMANDS: [(&str, Command, &str); 8] = [
         "how long the server takes to end after SIGINT",
     ),
     (
+        "kill",
+        Command::Kill,
+        "what is lost when a worker is killed, and when another is there",
+    ),
+    (
         "rate",
         Command::Rate,
         "how exact, fair and cheap rate limiters are",
@@ -121,6 +126,7 @@ const FLAGS: [Flag; 12] = [
             Command::Idle,
             Command::Flood,
             Command::Drain,
+            Command::Kill,
             Command::Rate,
         ],
         purpose: "a server to measure, any number of times; idle, flood, drain: else the raw one",
@@ -137,6 +143,7 @@ const FLAGS: [Flag; 12] = [
             Command::Idle,
             Command::Flood,
             Command::Drain,
+            Command::Kill,
         ],
         purpose: "what the subjects speak (echo)",
         set: |arguments, value| {
@@ -159,10 +166,11 @@ const FLAGS: [Flag; 12] = [
             Command::Syscalls,
             Command::Idle,
             Command::Drain,
+            Command::Kill,
         ],
         purpose: "how many, and how many requests each sends at once (echo, frames: 1,64,1024;
       http: 1,64,1024,64x16; syscalls: 1,64, over HTTP also 64x16; idle: 19000, over HTTP 10000;
-      drain: 1000)",
+      drain: 1000; kill: 64)",
         set: |arguments, value| {
             arguments.shapes = value.split(',').map(shape).collect::<Outcome<_>>()?;
             Ok(())

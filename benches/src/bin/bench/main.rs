@@ -6,6 +6,7 @@ mod drain;
 mod flags;
 mod flood;
 mod idle;
+mod kill;
 mod process;
 mod rate;
 mod rate_trace;
@@ -48,6 +49,7 @@ fn run(arguments: &Arguments) -> Outcome<()> {
         Command::Idle => idle::run(arguments),
         Command::Flood => flood::run(arguments),
         Command::Drain => drain::run(arguments),
+        Command::Kill => kill::run(arguments),
         Command::Rate => rate::run(arguments),
     }
 }
