@@ -47,6 +47,44 @@ fn server_of_one_process_is_not_killed() {
 }
 
 #[test]
+fn rates_are_measured_exactly_fairly_and_by_what_they_cost() {
+    let printed = succeed(&bench("rate --seconds 2", &[RAW_RATE]));
+    let rows = |start: &str| {
+        let rows = printed.lines().filter(|line| line.starts_with(start));
+        let rows = rows.map(|row| row.split("raw_rate").nth(1).unwrap());
+        let numbers = rows.map(|row| row.split_whitespace().map(|word| word.parse().unwrap()));
+        numbers.map(Iterator::collect).collect::<Vec<Vec<f64>>>()
+    };
+    for limit in ["20000 B/s", "1000000 B/s", "100000000 B/s"] {
+        let [row] = &rows(limit)[..] else {
+            panic!("{printed}");
+        };
+        // What a machine with other work does to the rate is not the bench's fault.
+        assert!(
+            row.len() == 5 && row[0] > 0.1 && row[3] <= row[4],
+            "{printed}"
+        );
+    }
+    for case in [
+        "alike",
+        "1 kB and 9 kB ",
+        "1 kB and 9 kB, fast",
+        "one never reads",
+    ] {
+        assert_eq!(rows(case).len(), 1, "{printed}");
+    }
+    for shape in ["1 x 65536", "8 x 9000", "10000 x 9000"] {
+        let [row] = &rows(shape)[..] else {
+            panic!("{printed}");
+        };
+        assert!(
+            row.len() == 6 && row.iter().all(|number| *number > 0.0),
+            "{printed}"
+        );
+    }
+}
+
+#[test]
 fn server_that_speaks_no_http_is_not_measured() {
     let words = "http --peers none --rounds 1 --slice 0.02 --connections 1";
     let output = bench(words, &[env!("CARGO_BIN_EXE_raw_echo")]);
@@ -96,5 +134,7 @@ fn free_address() -> String {
 }
 
 const RAW_FRAMES: &str = env!("CARGO_BIN_EXE_raw_frames");
+
+const RAW_RATE: &str = env!("CARGO_BIN_EXE_raw_rate");
 
 const RAW_HTTP: &str = env!("CARGO_BIN_EXE_raw_http");

@@ -199,11 +199,15 @@ pub const PEERS: [(&str, &str); 2] = [("raw", "raw_http_canned"), ("hyper", "hyp
 pub const RATE_PARTS: [&str; 3] = ["exact", "fair", "cost"];
 
 /// What is measured if the command line names no rate-limited server.
-const RATE_PEERS: [(&str, &str); 3] = [
+const RATE_PEERS: [(&str, &str); 4] = [
+    ("by-hand", BY_HAND),
     ("squall", "rate_squall"),
     ("governor", "rate_governor"),
     ("async-speed-limit", "rate_async_speed_limit"),
 ];
+
+/// What sends at a limited rate without a limiter.
+pub const BY_HAND: &str = "raw_rate";
 
 const LINE_LENGTH: usize = 32;
 
