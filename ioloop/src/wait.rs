@@ -8,11 +8,12 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use polling::{Events, Poller};
 
 use crate::handlers::Interest;
+use crate::moment::Moment;
 
 /// Which way a loop waits for events.
 ///
@@ -76,7 +77,7 @@ impl Waiter {
     pub(crate) fn wait(
         &mut self,
         ready: &mut Vec<Ready>,
-        now: Instant,
+        now: Moment,
         timeout: Option<Duration>,
     ) -> io::Result<bool> {
         let timeout = timeout.map(|timeout| timeout.min(WAIT_MAX));
@@ -215,7 +216,6 @@ mod direct {
     };
 
     use super::*;
-    use crate::clock;
     use crate::sources::{TIMER_KEY, WAKE_KEY, register};
 
     pub(crate) struct Direct {
@@ -225,7 +225,7 @@ mod direct {
         /// Registered in the same way: each expiry is one event.
         timer_fd: OwnedFd,
         /// When the timer expires, or did.
-        armed: Option<Instant>,
+        armed: Option<Moment>,
         events: Vec<epoll::Event>,
     }
 
@@ -251,14 +251,14 @@ mod direct {
             Alarm::EventFd(direct.event_fd.clone()).raise();
             let mut ready = Vec::new();
             let timeout = Some(Duration::ZERO);
-            let woken = direct.wait(&mut ready, clock::precise(), timeout).ok()?;
+            let woken = direct.wait(&mut ready, Moment::EPOCH, timeout).ok()?;
             (woken && ready.is_empty()).then_some(direct)
         }
 
         pub(crate) fn wait(
             &mut self,
             ready: &mut Vec<Ready>,
-            now: Instant,
+            now: Moment,
             timeout: Option<Duration>,
         ) -> io::Result<bool> {
             let timeout = timeout.filter(|timeout| !self.sees_to(now, *timeout));
@@ -301,12 +301,12 @@ mod direct {
         /// does on an idle machine. Deadlines of connections lie far ahead and mostly move on
         /// before they come, so this timer is set once for many waits: it may expire too early,
         /// and is set again then.
-        fn sees_to(&mut self, now: Instant, timeout: Duration) -> bool {
+        fn sees_to(&mut self, now: Moment, timeout: Duration) -> bool {
             if timeout <= NEAR {
                 return false;
             }
-            let until = now + timeout;
-            let is_armed = |armed: Instant| now < armed && armed <= until;
+            let until = now.after(timeout);
+            let is_armed = |armed: Moment| now < armed && armed <= until;
             if self.armed.is_some_and(is_armed) {
                 return true;
             }

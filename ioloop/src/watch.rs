@@ -10,7 +10,8 @@ use crate::clock;
 /// Measures from one call of user code to the next with the coarse clock.
 pub(crate) struct Watch {
     threshold: Duration,
-    last: Cell<Duration>,
+    /// On the coarse clock, in nanoseconds.
+    last: Cell<u64>,
     /// Places that have been warned of. Bounded by the number of call sites in the program.
     warned: RefCell<HashSet<(&'static str, u32, u32)>>,
 }
@@ -19,7 +20,7 @@ impl Watch {
     pub(crate) fn new(threshold: Duration) -> Watch {
         Watch {
             threshold,
-            last: Cell::new(Duration::ZERO),
+            last: Cell::new(0),
             warned: RefCell::default(),
         }
     }
@@ -32,7 +33,7 @@ impl Watch {
     /// User code has just returned. Says how long it held the loop, if that was too long.
     pub(crate) fn slow_lap(&self) -> Option<Duration> {
         let now = clock::coarse();
-        let held = now.saturating_sub(self.last.replace(now));
+        let held = Duration::from_nanos(now.saturating_sub(self.last.replace(now)));
         (held >= self.threshold).then_some(held)
     }
 
