@@ -27,18 +27,14 @@ pub(crate) struct Exchange<'a> {
     connection: &'a Connection,
     head: Rc<Head>,
     keeps_alive: bool,
-    input: Input,
+    /// None if the request has no body.
+    lent: Option<Lent>,
     /// What the handler wants to do with the stream afterwards.
     upgrade: Option<Upgrade>,
 }
 
-/// The reading half while a handler works: lent to the request's body if it has one.
-enum Input {
-    Kept(ReadHalf),
-    Lent(Lent),
-}
-
-/// What was lent is taken back however the exchange ends: the handler's side may live on.
+/// The reading half in the hands of a request's body. It is taken back however the exchange ends:
+/// the handler's side may live on.
 struct Lent(Incoming);
 
 impl Drop for Lent {
@@ -50,11 +46,11 @@ impl Drop for Lent {
 /// What comes after a response.
 pub(crate) enum Next {
     /// Another request.
-    Request(ReadHalf),
+    Request,
     /// Another request, behind what is left of this one's body.
     Drain(Box<Reader>),
     /// Another protocol.
-    Upgrade(ReadHalf, Upgrade),
+    Upgrade(Upgrade),
     /// Nothing: the connection is to be closed.
     Close,
     /// Nothing, and the client must see that it was cut.
@@ -62,37 +58,39 @@ pub(crate) enum Next {
 }
 
 impl<'a> Exchange<'a> {
-    /// Makes a request of what was read. If it has a body, that reads from the connection when it
+    /// Makes a request of what was read. If it has a body, that takes the reader, and reads when it
     /// is asked to.
+    // Nothing here is generic, and what is returned is large.
+    #[inline]
     pub(crate) fn begin(
         settings: &Settings,
         head: Rc<Head>,
-        reader: ReadHalf,
+        reader: &mut Option<ReadHalf>,
         output: &mut Output,
         connection: &'a Connection,
     ) -> (Request, Exchange<'a>) {
-        let closed = Some(reader.peer_closed());
-        let (input, body) = match head.framing {
-            Framing::None => (Input::Kept(reader), Body::empty()),
-            framing => {
+        let closed = reader.as_ref().map(ReadHalf::peer_closed);
+        let mut lent = None;
+        if head.framing != Framing::None {
+            lent = reader.take().map(|reader| {
                 let expecting = head.expects_continue.then(|| {
                     // What asks for the body must not overtake what was answered before.
                     output.queue();
                     output.stream().clone()
                 });
-                let reader = Reader::new(reader, framing, settings, expecting);
-                let incoming = Incoming::new(reader);
-                (
-                    Input::Lent(Lent(incoming.clone())),
-                    Body::incoming(incoming),
-                )
-            }
+                let reader = Reader::new(reader, head.framing, settings, expecting);
+                Lent(Incoming::new(reader))
+            });
+        }
+        let body = match &lent {
+            Some(lent) => Body::incoming(lent.0.clone()),
+            None => Body::empty(),
         };
         let exchange = Exchange {
             connection,
             head: Rc::clone(&head),
             keeps_alive: head.keeps_alive,
-            input,
+            lent,
             upgrade: None,
         };
         let request = Request::new(head, body, connection.clone(), closed);
@@ -120,7 +118,8 @@ impl<'a> Exchange<'a> {
         let (status, length) = (response.status, response.length);
         let end = BodyEnd::of(status, length, &response.body, is_head, version);
         let sends_body = !matches!(end, BodyEnd::Never(_));
-        self.keeps_alive &= self.input.will_end(sends_body.then_some(&response.body))
+        let sent = sends_body.then_some(&response.body);
+        self.keeps_alive &= self.lent.as_ref().is_none_or(|lent| lent.will_end(sent))
             && !response.closes
             && end != BodyEnd::Close
             && !self.connection.is_draining();
@@ -154,7 +153,7 @@ impl<'a> Exchange<'a> {
     ///
     /// Only a response that is here does not itself come from the request's body.
     async fn discard_input(&self, response_is_here: bool) -> Infallible {
-        if let (Input::Lent(lent), true) = (&self.input, response_is_here) {
+        if let (Some(lent), true) = (&self.lent, response_is_here) {
             lent.0.with_reader(|reader| reader.set_limit(u64::MAX));
             while let Some(Ok(_)) = poll_fn(|context| lent.0.poll_next(context)).await {}
         }
@@ -185,13 +184,14 @@ impl<'a> Exchange<'a> {
     }
 
     /// The response was sent, or at least gathered.
+    #[inline]
     pub(crate) fn finish(self) -> Next {
         self.head.give_back();
-        match (self.input, self.upgrade) {
-            (Input::Kept(reader), Some(upgrade)) => Next::Upgrade(reader, upgrade),
-            (Input::Kept(reader), None) if self.keeps_alive => Next::Request(reader),
-            (Input::Kept(_), None) => Next::Close,
-            (Input::Lent(lent), _) => match lent.0.take() {
+        match (self.lent, self.upgrade) {
+            (None, Some(upgrade)) => Next::Upgrade(upgrade),
+            (None, None) if self.keeps_alive => Next::Request,
+            (None, None) => Next::Close,
+            (Some(lent), _) => match lent.0.take() {
                 Some(rest) if self.keeps_alive => Next::Drain(rest),
                 _ => Next::Close,
             },
@@ -224,18 +224,15 @@ fn unasked_switch(response: &Response) -> Error {
     io::Error::other(what).into()
 }
 
-impl Input {
+impl Lent {
     /// Whether the request will have been read to its end when the response is sent, or little is
     /// missing; `sent` is the body of that. It is the last moment to ask the client for the body.
     fn will_end(&self, sent: Option<&Body>) -> bool {
-        let Input::Lent(lent) = self else {
-            return true;
-        };
         let is_sent_back = sent.is_some_and(|body| match &body.kind {
-            Kind::Incoming(incoming) => incoming.is(&lent.0),
+            Kind::Incoming(incoming) => incoming.is(&self.0),
             _ => false,
         });
-        let will_end = lent.0.with_reader(|reader| {
+        let will_end = self.0.with_reader(|reader| {
             if is_sent_back {
                 reader.permit();
             }

@@ -98,13 +98,18 @@ impl<H: HttpHandler> HttpServer<H> {
         mut arrived: Arrived,
     ) -> impl Future<Output = Result<Option<IoStream>, BoxError>> {
         async move {
-            let (mut reader, writer) = stream.split();
+            let (reader, writer) = stream.split();
+            // Empty while a request's body has it. Moving it for each request would cost more.
+            let mut place = Some(reader);
             let mut output = Output::new(writer, self.settings.write_timeout);
             let next = loop {
+                let Some(reader) = &mut place else {
+                    break Next::Close;
+                };
                 let head = match arrived {
                     Arrived::Head(head) => head,
                     other => {
-                        let waiting = self.wait(other, &mut reader, &mut output, connection);
+                        let waiting = self.wait(other, reader, &mut output, connection);
                         match Box::pin(waiting).await {
                             Some(head) => head,
                             None => break Next::Close,
@@ -112,7 +117,7 @@ impl<H: HttpHandler> HttpServer<H> {
                     }
                 };
                 let (request, mut exchange) =
-                    Exchange::begin(&self.settings, head, reader, &mut output, connection);
+                    Exchange::begin(&self.settings, head, &mut place, &mut output, connection);
                 let answer = {
                     let mut answer = pin!(self.handler.handle_request(request));
                     poll_fn(|context| output.or_queue(contain(|| answer.as_mut().poll(context))))
@@ -125,19 +130,21 @@ impl<H: HttpHandler> HttpServer<H> {
                         break exchange.cut_short(unsent, end);
                     }
                 }
-                reader = match exchange.finish() {
-                    Next::Request(reader) => reader,
-                    Next::Drain(rest) => match output.while_sending(Box::pin(rest.drain())).await {
-                        Some(reader) => reader,
-                        None => break Next::Close,
-                    },
+                match exchange.finish() {
+                    Next::Request => {}
+                    Next::Drain(rest) => {
+                        place = output.while_sending(Box::pin(rest.drain())).await;
+                    }
                     other => break other,
-                };
+                }
                 if output.is_much() && output.send().await.is_err() {
                     break Next::Abort;
                 }
+                let Some(reader) = &mut place else {
+                    break Next::Close;
+                };
                 if reader.buffered() == 0 {
-                    break Next::Request(reader);
+                    break Next::Request;
                 }
                 // It waits for nothing but its turn.
                 let next = reader.read_with(first_look(&self.settings));
@@ -156,15 +163,15 @@ impl<H: HttpHandler> HttpServer<H> {
                 output.stream().abort();
                 return Ok(None);
             }
-            match next {
-                Next::Request(reader) => Ok(Some(reader.unsplit(output.into_stream()))),
-                Next::Upgrade(reader, upgrade) => {
+            match (next, place) {
+                (Next::Request, Some(reader)) => Ok(Some(reader.unsplit(output.into_stream()))),
+                (Next::Upgrade(upgrade), Some(reader)) => {
                     let stream = reader.unsplit(output.into_stream());
                     stream.set_deadline(None);
                     upgrade(stream).await?;
                     Ok(None)
                 }
-                Next::Drain(_) | Next::Close | Next::Abort => Ok(None),
+                _ => Ok(None),
             }
         }
     }
