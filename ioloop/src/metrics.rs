@@ -52,11 +52,12 @@ pub(crate) struct Counters {
     pub(crate) callbacks: Counter,
     pub(crate) polls: Counter,
     pub(crate) timers_fired: Counter,
-    busy: Cell<Duration>,
-    idle: Cell<Duration>,
-    longest_turn: Cell<Duration>,
+    /// Times are in nanoseconds.
+    busy: Counter,
+    idle: Counter,
+    longest_turn: Cell<u64>,
     /// Since somebody has asked.
-    longest_of_late: Cell<Duration>,
+    longest_of_late: Cell<u64>,
     turn_began: Cell<Moment>,
 }
 
@@ -65,8 +66,8 @@ pub(crate) struct Counters {
 pub(crate) struct Counter(Cell<u64>);
 
 impl Counter {
-    pub(crate) fn add(&self, count: usize) {
-        self.0.set(self.0.get() + count as u64);
+    pub(crate) fn add(&self, count: u64) {
+        self.0.set(self.0.get() + count);
     }
 }
 
@@ -78,8 +79,8 @@ impl Counters {
             callbacks: Counter::default(),
             polls: Counter::default(),
             timers_fired: Counter::default(),
-            busy: Cell::default(),
-            idle: Cell::default(),
+            busy: Counter::default(),
+            idle: Counter::default(),
             longest_turn: Cell::default(),
             longest_of_late: Cell::default(),
             turn_began: Cell::new(Moment::EPOCH),
@@ -88,10 +89,10 @@ impl Counters {
 
     /// A turn has ended: code ran until `wait_began`, the wait lasted until `now`.
     pub(crate) fn turn_ended(&self, wait_began: Moment, now: Moment) {
-        let busy = wait_began.since(self.turn_began.replace(now));
+        let busy = wait_began.nanoseconds_since(self.turn_began.replace(now));
         self.turns.add(1);
-        self.busy.set(self.busy.get() + busy);
-        self.idle.set(self.idle.get() + now.since(wait_began));
+        self.busy.add(busy);
+        self.idle.add(now.nanoseconds_since(wait_began));
         for longest in [&self.longest_turn, &self.longest_of_late] {
             longest.set(longest.get().max(busy));
         }
@@ -118,9 +119,9 @@ impl IoLoop {
             callbacks: counters.callbacks.0.get(),
             polls: counters.polls.0.get(),
             timers_fired: counters.timers_fired.0.get(),
-            busy: counters.busy.get(),
-            idle: counters.idle.get(),
-            longest_turn: counters.longest_turn.get(),
+            busy: Duration::from_nanos(counters.busy.0.get()),
+            idle: Duration::from_nanos(counters.idle.0.get()),
+            longest_turn: Duration::from_nanos(counters.longest_turn.get()),
             live_handlers: core.sources.borrow().len(),
             live_timers: core.timers.borrow().len(),
             live_tasks: core.tasks.borrow().len(),
@@ -137,7 +138,7 @@ impl IoLoop {
     /// assert!(io_loop.take_longest_turn().is_zero());
     /// ```
     pub fn take_longest_turn(&self) -> Duration {
-        self.core.counters.longest_of_late.take()
+        Duration::from_nanos(self.core.counters.longest_of_late.take())
     }
 
     /// Lists every handler, timer and task that lives, a line each, with the place that made it.

@@ -22,7 +22,11 @@ impl Moment {
 
     /// How long `earlier` is ago; nothing if it is still to come.
     pub(crate) fn since(self, earlier: Moment) -> Duration {
-        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
+        Duration::from_nanos(self.nanoseconds_since(earlier))
+    }
+
+    pub(crate) fn nanoseconds_since(self, earlier: Moment) -> u64 {
+        self.0.get().saturating_sub(earlier.0.get())
     }
 }
 

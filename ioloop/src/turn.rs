@@ -50,7 +50,7 @@ impl IoLoop {
             let Some(callback) = callback else { break };
             self.call("a callback", callback.location, callback.run);
         }
-        self.core.counters.callbacks.add(present);
+        self.core.counters.callbacks.add(present as u64);
     }
 
     /// One at a time, so that a timer can cancel another that is due.
@@ -88,7 +88,7 @@ impl IoLoop {
             }
             polls += 1;
         }
-        self.core.counters.polls.add(polls);
+        self.core.counters.polls.add(polls as u64);
     }
 
     pub(crate) fn notify_end_of_turn(&self) {
@@ -111,15 +111,16 @@ impl IoLoop {
     pub(crate) fn wait_and_dispatch(&self, max_wait: Option<Duration>) {
         let mut wait_began = None;
         if self.has_work() {
-            self.wait(self.core.clock.moment(), Some(Duration::ZERO));
+            let now = self.core.clock.moment();
+            self.wait(now, Some(now));
         } else if self.core.clock.is_virtual() {
             self.wait_in_virtual_time(max_wait);
         } else {
             let now = self.core.clock.real();
             wait_began = Some(now);
             let deadline = self.core.timers.borrow_mut().next_deadline();
-            let until = deadline.map(|deadline| deadline.since(now));
-            self.wait(now, earlier(until, max_wait));
+            let until = max_wait.map(|max_wait| now.after(max_wait));
+            self.wait(now, earlier(deadline, until));
         }
         let now = self.core.clock.turn_begins();
         self.core
@@ -132,7 +133,8 @@ impl IoLoop {
     /// may wait. While a blocking closure is out, and without either, only a real wait helps.
     fn wait_in_virtual_time(&self, max_wait: Option<Duration>) {
         let clock = &self.core.clock;
-        self.wait(clock.real(), Some(Duration::ZERO));
+        let now = clock.real();
+        self.wait(now, Some(now));
         if self.core.woken.get() || !self.core.ready.borrow().is_empty() {
             return;
         }
@@ -142,14 +144,14 @@ impl IoLoop {
             max_wait.map(|max_wait| clock.moment().after(max_wait)),
         ) {
             Some(target) if self.core.blocking.get() == 0 => clock.jump_to(target),
-            _ => self.wait(clock.real(), max_wait),
+            _ => self.wait(now, max_wait.map(|max_wait| now.after(max_wait))),
         }
     }
 
     /// Adds what is ready to the buffer.
-    fn wait(&self, now: Moment, timeout: Option<Duration>) {
+    fn wait(&self, now: Moment, until: Option<Moment>) {
         let mut ready = self.core.ready.borrow_mut();
-        match self.core.waiter.borrow_mut().wait(&mut ready, now, timeout) {
+        match self.core.waiter.borrow_mut().wait(&mut ready, now, until) {
             Ok(woken) => self.core.woken.set(self.core.woken.get() || woken),
             Err(error) => panic!("the event loop cannot wait for events: {error}"),
         }
@@ -165,7 +167,7 @@ impl IoLoop {
             .iter()
             .filter(|ready| self.dispatch_one(**ready))
             .count();
-        self.core.counters.events.add(handed);
+        self.core.counters.events.add(handed as u64);
         batch.clear();
         *self.core.ready.borrow_mut() = batch;
     }

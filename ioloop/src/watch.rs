@@ -9,8 +9,9 @@ use crate::clock;
 
 /// Measures from one call of user code to the next with the coarse clock.
 pub(crate) struct Watch {
-    threshold: Duration,
-    /// On the coarse clock, in nanoseconds.
+    /// In nanoseconds, as what follows.
+    threshold: u64,
+    /// On the coarse clock.
     last: Cell<u64>,
     /// Places that have been warned of. Bounded by the number of call sites in the program.
     warned: RefCell<HashSet<(&'static str, u32, u32)>>,
@@ -19,7 +20,7 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) fn new(threshold: Duration) -> Watch {
         Watch {
-            threshold,
+            threshold: u64::try_from(threshold.as_nanos()).unwrap_or(u64::MAX),
             last: Cell::new(0),
             warned: RefCell::default(),
         }
@@ -33,8 +34,8 @@ impl Watch {
     /// User code has just returned. Says how long it held the loop, if that was too long.
     pub(crate) fn slow_lap(&self) -> Option<Duration> {
         let now = clock::coarse();
-        let held = Duration::from_nanos(now.saturating_sub(self.last.replace(now)));
-        (held >= self.threshold).then_some(held)
+        let held = now.saturating_sub(self.last.replace(now));
+        (held >= self.threshold).then(|| Duration::from_nanos(held))
     }
 
     /// Names what was made at `location`, once.
