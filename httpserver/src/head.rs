@@ -54,9 +54,9 @@ impl HeadParser {
         bytes: &[u8],
         max: usize,
     ) -> Result<Option<(Rc<Head>, usize)>, Reject> {
-        if !self.has_begun() {
+        if self.scanner.is_new() {
             // Mostly a head arrives in one piece and in order. Whatever else it may be is said by
-            // the scanner, which has seen what came before.
+            // the scanner, which looks at each byte once however they come.
             match Head::parse(bytes) {
                 Ok(Some((head, length))) if length <= max => return Ok(Some((head, length))),
                 _ => {}

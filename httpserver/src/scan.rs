@@ -82,6 +82,11 @@ impl Scanner {
         (self.request_line > 0).then(|| &bytes[self.start..self.request_line])
     }
 
+    /// Whether nothing was looked at yet, not even empty lines.
+    pub(crate) fn is_new(&self) -> bool {
+        self.scanned == 0
+    }
+
     /// Whether anything but empty lines has arrived.
     pub(crate) fn has_begun(&self) -> bool {
         self.scanned > self.start
