@@ -1,6 +1,7 @@
 //! What the measurements are made of: clients that check each answer, alone or many in a closed
-//! loop, and the parts of the hand-written servers.
+//! or open loop, and the parts of the hand-written servers.
 
+pub mod address;
 pub mod client;
 pub mod date;
 pub mod dialogue;
@@ -9,3 +10,6 @@ pub mod histogram;
 pub mod http;
 pub mod load;
 pub mod raw;
+pub mod schedule;
+pub mod statistics;
+pub mod table;

@@ -7,9 +7,9 @@ use crate::Outcome;
 use crate::arguments::Arguments;
 use crate::rate_trace::{Clients, Trace};
 use crate::server::Server;
-use crate::statistics::median;
 use crate::subject::Subject;
-use crate::table::Table;
+use squall_benches::statistics::median;
+use squall_benches::table::Table;
 
 pub fn run(arguments: &Arguments) -> Outcome<()> {
     let (subjects, span) = (&arguments.subjects, arguments.observed);

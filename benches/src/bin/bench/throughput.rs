@@ -10,16 +10,14 @@ use squall_benches::load::{Limit, Load, Shape};
 use crate::Outcome;
 use crate::arguments::Arguments;
 use crate::server::Server;
-use crate::statistics::{median, quantile};
-use crate::table::Table;
+use squall_benches::statistics::{median, quantile};
+use squall_benches::table::Table;
 
 pub fn run(arguments: &Arguments) -> Outcome<()> {
     let protocol = arguments.protocol();
-    let reference = arguments.reference("reference")?;
-    let null = arguments.reference("null")?;
-    let peers = arguments.peers()?;
-    let subjects = [&reference, &null].into_iter();
-    let subjects = subjects.chain(&peers).chain(&arguments.subjects);
+    let mut others = arguments.reference_and_peers()?;
+    others.insert(1, arguments.kind.reference("null")?);
+    let subjects = others.iter().chain(&arguments.subjects);
     let servers: Vec<(&str, Server)> = subjects
         .map(|subject| Ok((subject.name.as_str(), Server::start(subject, &protocol)?)))
         .collect::<Outcome<_>>()?;
@@ -123,7 +121,7 @@ impl<'run> Contender<'run> {
         Ok(requests / cpu_seconds)
     }
 
-    fn row(&self, shape: Shape) -> [String; 10] {
+    fn row(&self, shape: Shape) -> [String; 11] {
         let (ratio, quartiles) = match self.ratios.as_slice() {
             [] => ("-".to_string(), "-".to_string()),
             ratios => (
@@ -145,6 +143,7 @@ impl<'run> Contender<'run> {
             format!("{:.0}", median(&self.busy) * 100.0),
             microseconds(self.latencies.quantile(0.5)),
             microseconds(self.latencies.quantile(0.99)),
+            microseconds(self.latencies.quantile(0.999)),
             self.load.answer_length().to_string(),
         ]
     }
@@ -154,7 +153,7 @@ fn microseconds(duration: Duration) -> String {
     format!("{:.0}", duration.as_secs_f64() * 1e6)
 }
 
-const HEADINGS: [&str; 10] = [
+const HEADINGS: [&str; 11] = [
     "connections",
     "subject",
     "ratio",
@@ -164,5 +163,6 @@ const HEADINGS: [&str; 10] = [
     "busy %",
     "p50 us",
     "p99 us",
+    "p99.9 us",
     "bytes",
 ];
