@@ -2,6 +2,7 @@
 //! or open loop, and the parts of the hand-written servers.
 
 pub mod address;
+pub mod bulk;
 pub mod client;
 pub mod date;
 pub mod dialogue;
@@ -9,6 +10,7 @@ pub mod hello;
 pub mod histogram;
 pub mod http;
 pub mod load;
+pub mod newcomers;
 pub mod raw;
 pub mod schedule;
 pub mod statistics;

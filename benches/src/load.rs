@@ -86,6 +86,14 @@ pub struct Slice {
     pub latencies: Histogram,
 }
 
+/// What one server is loaded with.
+pub trait Workload {
+    fn run(&mut self, limit: &Limit) -> io::Result<Slice>;
+
+    /// Bytes of each answer.
+    fn answer_length(&self) -> usize;
+}
+
 /// Connections to one server, opened once and held from slice to slice.
 pub struct Load {
     epoll: OwnedFd,
@@ -120,30 +128,6 @@ impl Load {
         })
     }
 
-    /// Bytes of each answer.
-    pub fn answer_length(&self) -> usize {
-        let first = self.connections.first();
-        first.map_or(0, |first| first.client.dialogue.answer_length())
-    }
-
-    pub fn run(&mut self, limit: &Limit) -> io::Result<Slice> {
-        let started = Instant::now();
-        let mut progress = Progress::new(limit, started);
-        let mut schedule = Schedule::new(&self.shape, started);
-        loop {
-            self.send_what_is_due(&mut schedule, &mut progress)?;
-            let awaits_nothing = progress.answered == progress.sent;
-            if awaits_nothing && !progress.may_send(schedule.upcoming(), Instant::now()) {
-                return Ok(progress.finish());
-            }
-            self.poll()?;
-            if self.events.is_empty() {
-                progress.check_patience()?;
-            }
-            self.hear(&mut schedule, &mut progress)?;
-        }
-    }
-
     /// Begins on every connection that is idle and has something to send by now.
     fn send_what_is_due(
         &mut self,
@@ -169,9 +153,7 @@ impl Load {
             let Some((since, now)) = connection.receive(&mut self.buffer)? else {
                 continue;
             };
-            progress.answered += connection.client.dialogue.depth() as u64;
-            progress.last_answer = now;
-            progress.latencies.record(now - since);
+            progress.answer(connection.client.dialogue.depth() as u64, since, now);
             if let Some(due) = schedule
                 .due(index, now)
                 .filter(|due| progress.may_send(*due, now))
@@ -182,34 +164,56 @@ impl Load {
         }
         Ok(())
     }
+}
 
-    /// Looks for events and does not sleep until there are some. To wake a sleeping core the server
-    /// would have to interrupt it: in a virtual machine that tripled the server's CPU time for a
-    /// request over one connection, and quadrupled the spread of the ratios.
-    fn poll(&mut self) -> io::Result<()> {
-        self.events.clear();
-        match epoll::wait(
-            &self.epoll,
-            spare_capacity(&mut self.events),
-            Some(&AT_ONCE),
-        ) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
+impl Workload for Load {
+    fn run(&mut self, limit: &Limit) -> io::Result<Slice> {
+        let started = Instant::now();
+        let mut progress = Progress::new(limit, started);
+        let mut schedule = Schedule::new(&self.shape, started);
+        loop {
+            self.send_what_is_due(&mut schedule, &mut progress)?;
+            let awaits_nothing = progress.answered == progress.sent;
+            if awaits_nothing && !progress.may_send(schedule.upcoming(), Instant::now()) {
+                return Ok(progress.finish());
+            }
+            poll(&self.epoll, &mut self.events)?;
+            if self.events.is_empty() {
+                progress.check_patience()?;
+            }
+            self.hear(&mut schedule, &mut progress)?;
         }
+    }
+
+    fn answer_length(&self) -> usize {
+        let first = self.connections.first();
+        first.map_or(0, |first| first.client.dialogue.answer_length())
     }
 }
 
-struct Progress<'limit> {
+/// Looks for events and does not sleep until there are some. To wake a sleeping core the server
+/// would have to interrupt it: in a virtual machine that tripled the server's CPU time for a
+/// request over one connection, and quadrupled the spread of the ratios.
+pub(crate) fn poll(epoll: &OwnedFd, events: &mut Vec<Event>) -> io::Result<()> {
+    events.clear();
+    match epoll::wait(epoll, spare_capacity(events), Some(&AT_ONCE)) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// How far a slice has come.
+pub(crate) struct Progress<'limit> {
     limit: &'limit Limit,
     started: Instant,
-    sent: u64,
-    answered: u64,
-    last_answer: Instant,
+    pub(crate) sent: u64,
+    pub(crate) answered: u64,
+    pub(crate) last_answer: Instant,
     latencies: Histogram,
 }
 
 impl Progress<'_> {
-    fn new(limit: &Limit, started: Instant) -> Progress<'_> {
+    pub(crate) fn new(limit: &Limit, started: Instant) -> Progress<'_> {
         Progress {
             limit,
             started,
@@ -220,7 +224,13 @@ impl Progress<'_> {
         }
     }
 
-    fn check_patience(&self) -> io::Result<()> {
+    pub(crate) fn answer(&mut self, requests: u64, since: Instant, now: Instant) {
+        self.answered += requests;
+        self.last_answer = now;
+        self.latencies.record(now - since);
+    }
+
+    pub(crate) fn check_patience(&self) -> io::Result<()> {
         if self.last_answer.elapsed() < PATIENCE {
             return Ok(());
         }
@@ -232,7 +242,7 @@ impl Progress<'_> {
 
     /// Whether what was due at that moment still belongs to the slice. A server that falls behind is
     /// not waited for without end: `per second` shows that it did.
-    fn may_send(&self, due: Instant, now: Instant) -> bool {
+    pub(crate) fn may_send(&self, due: Instant, now: Instant) -> bool {
         match self.limit {
             Limit::Requests(requests) => self.sent < *requests,
             Limit::Time(duration) => {
@@ -241,7 +251,7 @@ impl Progress<'_> {
         }
     }
 
-    fn finish(self) -> Slice {
+    pub(crate) fn finish(self) -> Slice {
         let seconds = self.started.elapsed().as_secs_f64();
         Slice {
             requests: self.answered,

@@ -16,8 +16,12 @@ impl Table {
     }
 
     pub fn push<const COLUMNS: usize>(&mut self, row: [String; COLUMNS]) {
-        debug_assert_eq!(COLUMNS, self.rows[0].len());
-        self.rows.push(row.into());
+        self.push_row(row.into());
+    }
+
+    pub fn push_row(&mut self, row: Vec<String>) {
+        debug_assert_eq!(row.len(), self.rows[0].len());
+        self.rows.push(row);
     }
 
     /// All tables in a text, as they were printed.

@@ -3,6 +3,8 @@
 use std::net::TcpListener;
 use std::process::{Command, Output};
 
+use squall_benches::table::Table;
+
 #[test]
 fn http_is_measured_in_each_shape_with_its_peer() {
     let words = "http --peers raw --rounds 1 --slice 0.02 --connections 2,2x4,2@1000";
@@ -37,6 +39,29 @@ fn frames_are_measured_with_their_digits() {
         });
         assert_eq!(rows.count(), 2, "{subject}: {printed}");
     }
+}
+
+#[test]
+fn new_connections_and_full_ones_are_measured() {
+    for (words, subject, way) in [
+        (
+            "accept --peers none --rounds 1 --slice 0.02",
+            RAW_HTTP,
+            "64",
+        ),
+        ("bulk --peers none --rounds 1", RAW_BULK, "received"),
+    ] {
+        let printed = succeed(&bench(words, &[subject]));
+        let tables = Table::all_in(&printed);
+        let ratio = tables[0].number([way, "null"], "ratio");
+        assert!(ratio.is_some_and(|ratio| ratio > 0.0), "{printed}");
+    }
+}
+
+#[test]
+fn report_does_not_want_to_measure_before_it_says_what_the_goals_are() {
+    let printed = succeed(&bench("report --sections none", &[]));
+    assert!(printed.contains("to hyper, 64 connections"));
 }
 
 #[test]
@@ -93,3 +118,5 @@ const RAW_FRAMES: &str = env!("CARGO_BIN_EXE_raw_frames");
 const RAW_HTTP: &str = env!("CARGO_BIN_EXE_raw_http");
 
 const RAW_ECHO: &str = env!("CARGO_BIN_EXE_raw_echo");
+
+const RAW_BULK: &str = env!("CARGO_BIN_EXE_raw_bulk");

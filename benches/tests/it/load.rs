@@ -5,9 +5,11 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
+use squall_benches::bulk::{Bulk, Direction};
 use squall_benches::dialogue::Protocol;
 use squall_benches::http::Head;
-use squall_benches::load::{Limit, Load};
+use squall_benches::load::{Limit, Load, Workload};
+use squall_benches::newcomers::Newcomers;
 
 use crate::server::Server;
 
@@ -50,6 +52,31 @@ fn open_loop_neither_leaves_out_what_was_due_nor_sends_before() {
     assert_eq!(slice.requests, 2000);
     // The last two are due a fifth of a millisecond before the end.
     assert!(slice.seconds > 0.199);
+}
+
+#[test]
+fn newcomer_is_not_counted_before_its_connection_has_ended() {
+    let server = Server::start(env!("CARGO_BIN_EXE_raw_http"));
+    let mut newcomers = Newcomers::open(server.address, 3).unwrap();
+    for _ in 0..2 {
+        let slice = newcomers.run(&Limit::Requests(20)).unwrap();
+        assert_eq!(slice.requests, 20);
+    }
+    // One that is kept open is waited for in vain, and found out by its answer before that.
+    let echo = Server::start(env!("CARGO_BIN_EXE_raw_echo"));
+    assert!(Newcomers::open(echo.address, 1).is_err());
+}
+
+#[test]
+fn bulk_is_whole_in_both_directions() {
+    let server = Server::start(env!("CARGO_BIN_EXE_raw_bulk"));
+    for direction in [Direction::Sent, Direction::Received] {
+        let mut bulk = Bulk::open(server.address, direction).unwrap();
+        for _ in 0..2 {
+            let slice = bulk.run(&Limit::Requests(1)).unwrap();
+            assert_eq!(slice.requests * bulk.answer_length() as u64, 178_978_816);
+        }
+    }
 }
 
 #[test]

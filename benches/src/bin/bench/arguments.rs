@@ -10,6 +10,7 @@ use crate::Outcome;
 use crate::commands::Command;
 use crate::flags;
 use crate::kind::{Kind, PEERS};
+use crate::report::SECTIONS;
 use crate::subject::Subject;
 
 pub struct Arguments {
@@ -34,6 +35,8 @@ pub struct Arguments {
     pub observed: Duration,
     /// Of what `rate` measures, by their names in `RATE_PARTS`.
     pub parts: Vec<&'static str>,
+    /// Of the report, those to measure anew, by their names in `SECTIONS`.
+    pub sections: Vec<&'static str>,
     /// By their names in `PEERS`. Those that are not installed are left out.
     pub peers: Vec<&'static str>,
 }
@@ -68,6 +71,10 @@ impl Arguments {
                 length: self.length.unwrap_or(FRAME_LENGTH),
             },
             Kind::Http => Protocol::Http(self.head.unwrap_or(Head::Small)),
+            // Its servers say where they listen; nobody asks them in lines.
+            Kind::Bulk => Protocol::Echo {
+                line_length: LINE_LENGTH,
+            },
         }
     }
 
@@ -94,6 +101,7 @@ impl Arguments {
             ratio_max: None,
             parts: RATE_PARTS.into(),
             observed: Duration::from_secs(10),
+            sections: SECTIONS.map(|(name, _)| name).into(),
             peers: PEERS.iter().map(|peer| peer.name).collect(),
         })
     }

@@ -3,7 +3,9 @@
 use crate::arguments::Arguments;
 use crate::kind::Kind;
 use crate::subject::Subject;
-use crate::{Outcome, drain, flood, idle, instructions, rate, syscalls, throughput};
+use crate::{
+    Outcome, drain, flood, idle, instructions, layers, rate, report, size, syscalls, throughput,
+};
 
 pub struct Command {
     pub name: &'static str,
@@ -39,6 +41,10 @@ fn reference(kind: Kind) -> Outcome<Vec<Subject>> {
     Ok(vec![kind.reference("reference")?])
 }
 
+fn nobody(_kind: Kind) -> Outcome<Vec<Subject>> {
+    Ok(Vec::new())
+}
+
 fn limiters(_kind: Kind) -> Outcome<Vec<Subject>> {
     let limiters = [
         ("squall", "rate_squall"),
@@ -51,7 +57,7 @@ fn limiters(_kind: Kind) -> Outcome<Vec<Subject>> {
         .collect()
 }
 
-pub const COMMANDS: [Command; 9] = [
+pub const COMMANDS: [Command; 16] = [
     Command {
         name: "http",
         purpose: "requests per CPU-second, as a ratio to raw_http and to a null test",
@@ -81,6 +87,26 @@ pub const COMMANDS: [Command; 9] = [
         is_loading: true,
         subjects: toolkit,
         flags: "--subject --connections --rounds --slice --length",
+    },
+    Command {
+        name: "accept",
+        purpose: "the same for HTTP, with a new connection for each request",
+        run: throughput::run_accept,
+        kind: Kind::Http,
+        shapes: "64",
+        is_loading: false,
+        subjects: toolkit,
+        flags: "--subject --peers --connections --rounds --slice",
+    },
+    Command {
+        name: "bulk",
+        purpose: "the same for pieces of 64 KiB over one full connection, 4 GiB each way",
+        run: throughput::run_bulk,
+        kind: Kind::Bulk,
+        shapes: "1",
+        is_loading: false,
+        subjects: toolkit,
+        flags: "--subject --peers --rounds",
     },
     Command {
         name: "instructions",
@@ -142,5 +168,55 @@ pub const COMMANDS: [Command; 9] = [
         is_loading: false,
         subjects: limiters,
         flags: "--subject --parts --seconds",
+    },
+    Command {
+        name: "timers",
+        purpose: "nanoseconds to insert, cancel and fire one, a million pending, beside tokio",
+        run: layers::run,
+        kind: Kind::Echo,
+        shapes: "1",
+        is_loading: false,
+        subjects: nobody,
+        flags: "--rounds",
+    },
+    Command {
+        name: "tasks",
+        purpose: "nanoseconds to spawn and run, to wake and poll one, beside tokio",
+        run: layers::run,
+        kind: Kind::Echo,
+        shapes: "1",
+        is_loading: false,
+        subjects: nobody,
+        flags: "--rounds",
+    },
+    Command {
+        name: "wake",
+        purpose: "nanoseconds to wake another thread and be woken, beside an eventfd",
+        run: layers::run,
+        kind: Kind::Echo,
+        shapes: "1",
+        is_loading: false,
+        subjects: nobody,
+        flags: "--rounds",
+    },
+    Command {
+        name: "size",
+        purpose: "the stripped hello, its crates, memory at start and time to build, beside hyper",
+        run: size::run,
+        kind: Kind::Http,
+        shapes: "1",
+        is_loading: false,
+        subjects: nobody,
+        flags: "",
+    },
+    Command {
+        name: "report",
+        purpose: "all of it, as benches/RESULTS.md, with the goals; takes half an hour",
+        run: report::run,
+        kind: Kind::Http,
+        shapes: "1",
+        is_loading: false,
+        subjects: nobody,
+        flags: "--sections",
     },
 ];

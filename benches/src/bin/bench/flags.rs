@@ -10,6 +10,7 @@ use crate::Outcome;
 use crate::arguments::{Arguments, RATE_PARTS};
 use crate::commands::{COMMANDS, Command};
 use crate::kind::{Kind, PEERS};
+use crate::report::SECTIONS;
 use crate::subject::Subject;
 
 pub fn set(arguments: &mut Arguments, name: &str, value: &str) -> Outcome<()> {
@@ -45,7 +46,7 @@ struct Flag {
     set: fn(&mut Arguments, &str) -> Outcome<()>,
 }
 
-const FLAGS: [Flag; 13] = [
+const FLAGS: [Flag; 14] = [
     Flag {
         name: "--subject",
         value: "[NAME[@ADDRESS:PORT]=]COMMAND",
@@ -156,6 +157,19 @@ const FLAGS: [Flag; 13] = [
         purpose: "requests that each connection makes before it idles (1)",
         set: |arguments, value| {
             arguments.exchanges = between(0, 1000, value)?;
+            Ok(())
+        },
+    },
+    Flag {
+        name: "--sections",
+        value: "NAME[,NAME...]",
+        purpose: "to measure anew, or none; the others are taken from the report before (all)",
+        set: |arguments, value| {
+            arguments.sections.clear();
+            for name in value.split(',').filter(|name| *name != "none") {
+                let section = SECTIONS.iter().find(|(known, _)| *known == name);
+                arguments.sections.push(section.ok_or("no such section")?.0);
+            }
             Ok(())
         },
     },

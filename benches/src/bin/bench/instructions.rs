@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Signal, getpid};
 use squall_benches::dialogue::Protocol;
-use squall_benches::load::{Limit, Load, Shape};
+use squall_benches::load::{Limit, Load, Shape, Workload};
 use squall_benches::table::Table;
 
 use crate::Outcome;

@@ -10,6 +10,8 @@ pub enum Kind {
     Echo,
     Frames,
     Http,
+    /// Bytes without end, of which nobody asks what they are.
+    Bulk,
 }
 
 impl Kind {
@@ -28,6 +30,7 @@ impl Kind {
             Kind::Echo => "raw_echo",
             Kind::Frames => "raw_frames",
             Kind::Http => "raw_http",
+            Kind::Bulk => "raw_bulk",
         };
         Subject::built(program, name)
     }
@@ -38,6 +41,7 @@ impl Kind {
             Kind::Echo => Subject::built("echo", "echo"),
             Kind::Frames => Ok(Subject::built("framed", "framed")?.with_argument("serve")),
             Kind::Http => Subject::built("hello", "hello"),
+            Kind::Bulk => Subject::built("squall_bulk", "iostream"),
         }
     }
 
@@ -46,13 +50,9 @@ impl Kind {
         let mut found = Vec::new();
         for peer in PEERS.iter().filter(|peer| names.contains(&peer.name)) {
             match peer.program {
-                Program::Built(http, echo) => {
-                    let program = match self {
-                        Kind::Http => Some(http),
-                        Kind::Echo => echo,
-                        Kind::Frames => None,
-                    };
-                    if let Some(program) = program {
+                Program::Built(programs) => {
+                    let mut programs = programs.iter();
+                    if let Some((_, program)) = programs.find(|(kind, _)| *kind == self) {
                         found.push(Subject::built(program, peer.name)?);
                     }
                 }
@@ -74,8 +74,8 @@ pub struct Peer {
 }
 
 enum Program {
-    /// Here: what it is called for HTTP, and for lines if there is one.
-    Built(&'static str, Option<&'static str>),
+    /// Here: what it speaks, and what it is called for each.
+    Built(&'static [(Kind, &'static str)]),
     /// On this machine, perhaps: `peers/installed/NAME` starts it, or says its `--version`.
     Installed,
 }
@@ -105,15 +105,19 @@ fn script(name: &str) -> String {
 pub const PEERS: [Peer; 6] = [
     Peer {
         name: "raw",
-        program: Program::Built("raw_http_canned", None),
+        program: Program::Built(&[(Kind::Http, "raw_http_canned")]),
     },
     Peer {
         name: "tokio",
-        program: Program::Built("tokio_hello", Some("tokio_echo")),
+        program: Program::Built(&[
+            (Kind::Http, "tokio_hello"),
+            (Kind::Echo, "tokio_echo"),
+            (Kind::Bulk, "tokio_bulk"),
+        ]),
     },
     Peer {
         name: "hyper",
-        program: Program::Built("hyper_hello", None),
+        program: Program::Built(&[(Kind::Http, "hyper_hello")]),
     },
     Peer {
         name: "nginx",

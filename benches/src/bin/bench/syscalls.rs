@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use squall_benches::load::{Limit, Load};
+use squall_benches::load::{Limit, Load, Workload};
 
 use crate::arguments::Arguments;
 use crate::process::Process;

@@ -1,0 +1,392 @@
+//! What the figures are to be, and whether they are: each goal names the cells of the tables that it
+//! is about.
+
+use std::collections::HashMap;
+
+use squall_benches::table::Table;
+
+use crate::kind::PEERS;
+
+/// The tables of each section of the report.
+pub type Sections = HashMap<&'static str, Vec<Table>>;
+
+/// Goal beside measured.
+pub fn table(sections: &Sections) -> Table {
+    let mut table = Table::new(&["what", "holds", "goal", "measured"]);
+    for goal in GOALS {
+        let cells = goal.cells.iter().map(|cell| number(sections, cell));
+        let measured = cells
+            .collect::<Option<Vec<f64>>>()
+            .map(|cells| goal.of.value(&cells));
+        let sign = if goal.is_least { "≥" } else { "≤" };
+        let holds = match measured {
+            None => "not measured",
+            Some(value) if (value >= goal.bound) == goal.is_least || value == goal.bound => "yes",
+            Some(_) => "**no**",
+        };
+        table.push([
+            goal.what.to_string(),
+            holds.to_string(),
+            format!("{sign} {}", goal.bound),
+            measured.map_or("-".into(), |value| format!("{value:.3}")),
+        ]);
+    }
+    table
+}
+
+/// The ratios of one comparison side by side: what people choose between.
+pub fn summary(sections: &Sections) -> Table {
+    let mut names = vec!["hello", "null"];
+    names.extend(PEERS.iter().map(|peer| peer.name));
+    let headings: Vec<&str> = ["connections", "head"]
+        .into_iter()
+        .chain(names.clone())
+        .collect();
+    let mut table = Table::new(&headings);
+    for way in ["1", "4", "16", "64", "256", "1024", "64x16", "64@40000"] {
+        let mut row = vec![way.to_string(), "small".to_string()];
+        row.extend(names.iter().map(|name| {
+            let ratio = |section| number(sections, &(section, way, name, "ratio"));
+            let ratio = ratio("http").or(ratio("installed"));
+            ratio.map_or("-".to_string(), |ratio| format!("{ratio:.2}"))
+        }));
+        table.push_row(row);
+    }
+    table
+}
+
+pub const NOTES: &str = "\
+The loads are by `connections x pipelined @ requests per second`. Ratios are medians of paired slices
+and say nothing below the distance of `null` from 1. Not among the goals above: `parse_frames`, a
+program of its own, and what `bench rate` says of limiters.
+";
+
+/// A section, how a row begins, and the heading of a column.
+type Cell = (&'static str, &'static str, &'static str, &'static str);
+
+struct Goal {
+    what: &'static str,
+    of: Of,
+    cells: &'static [Cell],
+    is_least: bool,
+    bound: f64,
+}
+
+#[derive(Clone, Copy)]
+enum Of {
+    GeometricMean,
+    Least,
+    Most,
+    /// The first, over the second.
+    Quotient,
+}
+
+impl Of {
+    fn value(self, cells: &[f64]) -> f64 {
+        let cells = cells.iter().copied();
+        match self {
+            Of::GeometricMean => {
+                let count = cells.len() as f64;
+                (cells.map(f64::ln).sum::<f64>() / count).exp()
+            }
+            Of::Least => cells.fold(f64::INFINITY, f64::min),
+            Of::Most => cells.fold(f64::NEG_INFINITY, f64::max),
+            Of::Quotient => cells.reduce(|one, other| one / other).unwrap_or(f64::NAN),
+        }
+    }
+}
+
+fn number(
+    sections: &Sections,
+    (section, way, subject, column): &(&str, &str, &str, &str),
+) -> Option<f64> {
+    let mut tables = sections.get(section)?.iter();
+    tables.find_map(|table| table.number([way, subject], column))
+}
+
+const fn at_least(bound: f64, what: &'static str, of: Of, cells: &'static [Cell]) -> Goal {
+    Goal {
+        what,
+        of,
+        cells,
+        is_least: true,
+        bound,
+    }
+}
+
+const fn at_most(bound: f64, what: &'static str, of: Of, cells: &'static [Cell]) -> Goal {
+    Goal {
+        what,
+        of,
+        cells,
+        is_least: false,
+        bound,
+    }
+}
+
+const CLOSED: &[Cell] = &[
+    ("http", "1", "hello", "ratio"),
+    ("http", "4", "hello", "ratio"),
+    ("http", "16", "hello", "ratio"),
+    ("http", "64", "hello", "ratio"),
+    ("http", "256", "hello", "ratio"),
+    ("http", "1024", "hello", "ratio"),
+];
+
+const GOALS: &[Goal] = &[
+    at_least(
+        0.97,
+        "hello to raw-http, 1 to 1,024 connections, geometric mean",
+        Of::GeometricMean,
+        CLOSED,
+    ),
+    at_least(0.92, "the same, the worst", Of::Least, CLOSED),
+    at_least(
+        0.90,
+        "64 connections, 16 pipelined, to raw-http",
+        Of::Least,
+        &[("http", "64x16", "hello", "ratio")],
+    ),
+    at_least(
+        0.75,
+        "64 connections, 16 pipelined, to raw",
+        Of::Quotient,
+        &[
+            ("http", "64x16", "hello", "ratio"),
+            ("http", "64x16", "raw", "ratio"),
+        ],
+    ),
+    at_least(
+        0.97,
+        "a browser's head, 64 connections, to raw-http",
+        Of::Least,
+        &[("browser", "64", "hello", "ratio")],
+    ),
+    at_least(
+        0.90,
+        "a browser's head, 16 pipelined, to raw-http",
+        Of::Least,
+        &[("browser", "64x16", "hello", "ratio")],
+    ),
+    at_least(
+        0.97,
+        "40,000 requests per second, to raw-http",
+        Of::Least,
+        &[("http", "64@40000", "hello", "ratio")],
+    ),
+    at_most(
+        1.1,
+        "p99 at that rate, to raw",
+        Of::Quotient,
+        &[
+            ("http", "64@40000", "hello", "p99 us"),
+            ("http", "64@40000", "raw", "p99 us"),
+        ],
+    ),
+    at_most(
+        1.5,
+        "instructions per request, to raw-http, 64",
+        Of::Most,
+        &[("instructions", "64", "hello", "ratio")],
+    ),
+    at_most(
+        1.3,
+        "instructions per request, to raw-http, 16 pipelined",
+        Of::Most,
+        &[("instructions", "64x16", "hello", "ratio")],
+    ),
+    at_least(
+        1.15,
+        "to hyper, 64 connections",
+        Of::Quotient,
+        &[
+            ("http", "64", "hello", "ratio"),
+            ("http", "64", "hyper", "ratio"),
+        ],
+    ),
+    at_least(
+        1.5,
+        "to hyper, 1,024 connections",
+        Of::Quotient,
+        &[
+            ("http", "1024", "hello", "ratio"),
+            ("http", "1024", "hyper", "ratio"),
+        ],
+    ),
+    at_least(
+        1.8,
+        "to hyper, 16 pipelined",
+        Of::Quotient,
+        &[
+            ("http", "64x16", "hello", "ratio"),
+            ("http", "64x16", "hyper", "ratio"),
+        ],
+    ),
+    at_least(
+        0.95,
+        "lines to raw, 1, 64, 1,024 connections, geometric mean",
+        Of::GeometricMean,
+        &[
+            ("echo", "1", "echo", "ratio"),
+            ("echo", "64", "echo", "ratio"),
+            ("echo", "1024", "echo", "ratio"),
+        ],
+    ),
+    at_most(
+        3.02,
+        "system calls per request, 1 connection",
+        Of::Most,
+        &[("syscalls", "1", "hello", "calls per request")],
+    ),
+    at_most(
+        2.1,
+        "system calls per request, 64 connections",
+        Of::Most,
+        &[("syscalls", "64", "hello", "calls per request")],
+    ),
+    at_most(
+        0.14,
+        "system calls per request, 16 pipelined",
+        Of::Most,
+        &[("syscalls", "64x16", "hello", "calls per request")],
+    ),
+    at_least(
+        0.97,
+        "new connections, to raw-http",
+        Of::Least,
+        &[("accept", "64", "hello", "ratio")],
+    ),
+    at_most(
+        400.0,
+        "bytes per idle connection, the most",
+        Of::Most,
+        &[
+            ("idle", "1000", "hello", "bytes per connection"),
+            ("idle", "10000", "hello", "bytes per connection"),
+            ("idle", "19000", "hello", "bytes per connection"),
+        ],
+    ),
+    at_most(
+        0.05,
+        "CPU % of 19,000 idle connections",
+        Of::Most,
+        &[("idle", "19000", "hello", "CPU %")],
+    ),
+    at_least(
+        0.95,
+        "one full connection, the worse way, to raw",
+        Of::Least,
+        &[
+            ("bulk", "sent", "iostream", "ratio"),
+            ("bulk", "received", "iostream", "ratio"),
+        ],
+    ),
+    at_most(
+        40.0,
+        "inserting a timer, ns",
+        Of::Most,
+        &[("timers", "insert", "structure", "ns")],
+    ),
+    at_most(
+        40.0,
+        "cancelling a timer, ns",
+        Of::Most,
+        &[("timers", "cancel", "structure", "ns")],
+    ),
+    at_most(
+        600.0,
+        "firing a timer, ns",
+        Of::Most,
+        &[("timers", "fire", "structure", "ns")],
+    ),
+    at_most(
+        1.0,
+        "spawn and run, to tokio's LocalRuntime",
+        Of::Most,
+        &[("tasks", "spawn, run", "ioloop", "ratio")],
+    ),
+    at_most(
+        1.0,
+        "spawn and run, to tokio's LocalSet",
+        Of::Quotient,
+        &[
+            ("tasks", "spawn, run", "ioloop", "ratio"),
+            ("tasks", "spawn, run", "LocalSet", "ratio"),
+        ],
+    ),
+    at_most(
+        1.0,
+        "wake and poll, to tokio's LocalRuntime",
+        Of::Most,
+        &[("tasks", "wake, poll", "ioloop", "ratio")],
+    ),
+    at_most(
+        1.0,
+        "wake and poll, to tokio's LocalSet",
+        Of::Quotient,
+        &[
+            ("tasks", "wake, poll", "ioloop", "ratio"),
+            ("tasks", "wake, poll", "LocalSet", "ratio"),
+        ],
+    ),
+    at_most(
+        1.2,
+        "waking another thread and back, to an eventfd",
+        Of::Most,
+        &[("wake", "round trip", "ioloop", "ratio")],
+    ),
+    at_most(
+        480.0,
+        "stripped hello, kB",
+        Of::Most,
+        &[("size", "release", "hello", "stripped kB")],
+    ),
+    at_most(
+        26.0,
+        "crates under the least server",
+        Of::Most,
+        &[("size", "release", "squall", "crates")],
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::SECTIONS;
+
+    #[test]
+    fn every_goal_is_about_a_section() {
+        for (section, ..) in GOALS.iter().flat_map(|goal| goal.cells) {
+            assert!(
+                SECTIONS.iter().any(|(name, _)| name == section),
+                "{section}"
+            );
+        }
+    }
+
+    #[test]
+    fn goal_that_was_missed_or_not_measured_is_not_said_to_hold() {
+        let printed = |ratio| {
+            format!("| connections | subject | ratio |\n|-|-|-|\n| 64 | hello | {ratio} |\n")
+        };
+        for (ratio, holds) in [("0.97", "yes"), ("0.969", "**no**")] {
+            let sections = Sections::from([("accept", Table::all_in(&printed(ratio)))]);
+            let text = table(&sections).to_string();
+            let mut rows = text.lines();
+            let row = rows
+                .find(|row| row.contains("new connections"))
+                .expect("a row");
+            assert!(row.contains(holds), "{row}");
+            assert!(text.contains("not measured"));
+        }
+    }
+
+    #[test]
+    fn most_least_and_quotient_are_not_mixed_up() {
+        let cells = [2.0, 8.0];
+        let values = [Of::GeometricMean, Of::Least, Of::Most, Of::Quotient];
+        let values = values.map(|of| of.value(&cells));
+        assert!((values[0] - 4.0).abs() < 1e-9);
+        assert_eq!(values[1..], [2.0, 8.0, 0.25]);
+    }
+}
