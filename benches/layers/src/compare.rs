@@ -1,8 +1,8 @@
 //! Small pieces of work measured in turn with a reference, within one process.
 
 use std::error::Error;
-use std::time::Instant;
 
+use rustix::time::{ClockId, Timespec, clock_gettime};
 use squall_benches::statistics::{median, quantile};
 use squall_benches::table::Table;
 
@@ -46,9 +46,23 @@ pub fn compare(
 
 /// How long one of `count` took.
 pub fn nanoseconds_each(count: usize, work: impl FnOnce()) -> f64 {
-    let started = Instant::now();
+    let stopwatch = Stopwatch::start();
     work();
-    started.elapsed().as_nanos() as f64 / count as f64
+    stopwatch.nanoseconds_each(count)
+}
+
+/// Counts the time in which this thread is on a processor: what others do there is not in it.
+pub struct Stopwatch(Timespec);
+
+impl Stopwatch {
+    pub fn start() -> Stopwatch {
+        Stopwatch(clock_gettime(ClockId::ThreadCPUTime))
+    }
+
+    pub fn nanoseconds_each(self, count: usize) -> f64 {
+        let spent = clock_gettime(ClockId::ThreadCPUTime) - self.0;
+        (spent.tv_sec as f64 * 1e9 + spent.tv_nsec as f64) / count as f64
+    }
 }
 
 fn table(operations: &[&str], names: &[&str], results: &[Vec<Vec<f64>>]) -> Table {

@@ -2,4 +2,4 @@
 
 mod compare;
 
-pub use crate::compare::{compare, nanoseconds_each};
+pub use crate::compare::{Stopwatch, compare, nanoseconds_each};

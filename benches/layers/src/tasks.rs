@@ -7,10 +7,9 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use ioloop::IoLoop;
-use squall_bench_layers::compare;
+use squall_bench_layers::{Stopwatch, compare};
 use tokio::runtime::Builder;
 use tokio::task::LocalSet;
 
@@ -42,30 +41,26 @@ fn main() -> Result<(), Box<dyn Error>> {
 async fn measure(spawn: impl Fn(Parked)) -> Vec<f64> {
     let ends_at_once = Rc::new(Park::default());
     ends_at_once.has_ended.set(true);
-    let started = Instant::now();
+    let stopwatch = Stopwatch::start();
     for round in 1..=REPEATS {
         (0..TASKS).for_each(|_| spawn(Parked::new(&ends_at_once)));
         ends_at_once.until_polled(round * TASKS).await;
     }
-    let spawn_and_run = each(started);
+    let spawn_and_run = stopwatch.nanoseconds_each(REPEATS * TASKS);
 
     let park = Rc::new(Park::default());
     (0..TASKS).for_each(|_| spawn(Parked::new(&park)));
     park.until_polled(TASKS).await;
-    let started = Instant::now();
+    let stopwatch = Stopwatch::start();
     for round in 1..=REPEATS {
         park.wake_all();
         park.until_polled((1 + round) * TASKS).await;
     }
-    let wake_and_poll = each(started);
+    let wake_and_poll = stopwatch.nanoseconds_each(REPEATS * TASKS);
     park.has_ended.set(true);
     park.wake_all();
     park.until_polled((2 + REPEATS) * TASKS).await;
     vec![spawn_and_run, wake_and_poll]
-}
-
-fn each(started: Instant) -> f64 {
-    started.elapsed().as_nanos() as f64 / (REPEATS * TASKS) as f64
 }
 
 /// Where tasks wait, are woken all at once, and wait again.

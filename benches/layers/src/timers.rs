@@ -23,7 +23,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use ioloop::IoLoop;
-use squall_bench_layers::{compare, nanoseconds_each};
+use squall_bench_layers::{Stopwatch, compare, nanoseconds_each};
 
 fn main() -> Result<(), Box<dyn Error>> {
     compare(
@@ -146,7 +146,7 @@ fn tokio_timers() -> Vec<f64> {
         });
         deadlines.random.shuffle(&mut cancelled);
         let cancel = nanoseconds_each(PENDING, || drop(cancelled));
-        let started = Instant::now();
+        let stopwatch = Stopwatch::start();
         tokio::time::advance(SPREAD + TICK * 2).await;
         // The timers fire when the runtime looks at them, which is between two polls.
         let mut is_over = false;
@@ -160,7 +160,7 @@ fn tokio_timers() -> Vec<f64> {
             }
         })
         .await;
-        let fire = started.elapsed().as_nanos() as f64 / PENDING as f64;
+        let fire = stopwatch.nanoseconds_each(PENDING);
         assert!(pending.iter().all(|sleep| sleep.is_elapsed()));
         vec![insert, cancel, fire]
     })

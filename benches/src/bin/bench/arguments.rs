@@ -71,6 +71,7 @@ impl Arguments {
                 length: self.length.unwrap_or(FRAME_LENGTH),
             },
             Kind::Http => Protocol::Http(self.head.unwrap_or(Head::Small)),
+            Kind::HttpOnce => Protocol::Http(Head::Closing),
             // Its servers say where they listen; nobody asks them in lines.
             Kind::Bulk => Protocol::Echo {
                 line_length: LINE_LENGTH,

@@ -92,7 +92,7 @@ pub const COMMANDS: [Command; 16] = [
         name: "accept",
         purpose: "the same for HTTP, with a new connection for each request",
         run: throughput::run_accept,
-        kind: Kind::Http,
+        kind: Kind::HttpOnce,
         shapes: "64",
         is_loading: false,
         subjects: toolkit,

@@ -57,7 +57,8 @@ pub fn summary(sections: &Sections) -> Table {
 
 pub const NOTES: &str = "\
 The loads are by `connections x pipelined @ requests per second`. Ratios are medians of paired slices
-and say nothing below the distance of `null` from 1. Not among the goals above: `parse_frames`, a
+and say nothing below the distance of `null` from 1. What was to be loaded at a fixed rate and did
+not keep up counts as not measured. Not among the goals above: `parse_frames`, a
 program of its own, and what `bench rate` says of limiters.
 ";
 
@@ -96,12 +97,18 @@ impl Of {
     }
 }
 
-fn number(
-    sections: &Sections,
-    (section, way, subject, column): &(&str, &str, &str, &str),
-) -> Option<f64> {
+fn number(sections: &Sections, cell: &(&str, &str, &str, &str)) -> Option<f64> {
+    let (section, way, subject, column) = *cell;
     let mut tables = sections.get(section)?.iter();
-    tables.find_map(|table| table.number([way, subject], column))
+    let table = tables.find(|table| table.number([way, subject], column).is_some())?;
+    if let Some((_, rate)) = way.split_once('@') {
+        // Who cannot keep up is saturated, and was not measured at that rate.
+        let reached = table.number([way, subject], "per second")?;
+        if reached < RATE_KEPT * rate.parse::<f64>().ok()? {
+            return None;
+        }
+    }
+    table.number([way, subject], column)
 }
 
 const fn at_least(bound: f64, what: &'static str, of: Of, cells: &'static [Cell]) -> Goal {
@@ -349,6 +356,9 @@ const GOALS: &[Goal] = &[
     ),
 ];
 
+/// The last requests of a slice are answered after its end.
+const RATE_KEPT: f64 = 0.95;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -378,6 +388,18 @@ mod tests {
                 .expect("a row");
             assert!(row.contains(holds), "{row}");
             assert!(text.contains("not measured"));
+        }
+    }
+
+    #[test]
+    fn overload_is_not_taken_for_a_fixed_rate() {
+        for (per_second, found) in [(39_000, true), (17_000, false)] {
+            let text = format!(
+                "| connections | subject | ratio | per second |\n|-|-|-|-|\n| 64@40000 | hello | 0.9 | {per_second} |\n"
+            );
+            let sections = Sections::from([("http", Table::all_in(&text))]);
+            let number = number(&sections, &("http", "64@40000", "hello", "ratio"));
+            assert_eq!(number.is_some(), found);
         }
     }
 

@@ -10,6 +10,8 @@ pub enum Kind {
     Echo,
     Frames,
     Http,
+    /// HTTP, one request on each connection; the server has to close it.
+    HttpOnce,
     /// Bytes without end, of which nobody asks what they are.
     Bulk,
 }
@@ -29,7 +31,7 @@ impl Kind {
         let program = match self {
             Kind::Echo => "raw_echo",
             Kind::Frames => "raw_frames",
-            Kind::Http => "raw_http",
+            Kind::Http | Kind::HttpOnce => "raw_http",
             Kind::Bulk => "raw_bulk",
         };
         Subject::built(program, name)
@@ -40,7 +42,7 @@ impl Kind {
         match self {
             Kind::Echo => Subject::built("echo", "echo"),
             Kind::Frames => Ok(Subject::built("framed", "framed")?.with_argument("serve")),
-            Kind::Http => Subject::built("hello", "hello"),
+            Kind::Http | Kind::HttpOnce => Subject::built("hello", "hello"),
             Kind::Bulk => Subject::built("squall_bulk", "iostream"),
         }
     }
@@ -56,10 +58,12 @@ impl Kind {
                         found.push(Subject::built(program, peer.name)?);
                     }
                 }
-                Program::Installed if self == Kind::Http => match peer.version() {
-                    Some(_) => found.push(Subject::installed(&script(peer.name), peer.name)?),
-                    None => println!("left out: {}, which is not installed.\n", peer.name),
-                },
+                Program::Installed if matches!(self, Kind::Http | Kind::HttpOnce) => {
+                    match peer.version() {
+                        Some(_) => found.push(Subject::installed(&script(peer.name), peer.name)?),
+                        None => println!("left out: {}, which is not installed.\n", peer.name),
+                    }
+                }
                 Program::Installed => {}
             }
         }
@@ -117,7 +121,7 @@ pub const PEERS: [Peer; 6] = [
     },
     Peer {
         name: "hyper",
-        program: Program::Built(&[(Kind::Http, "hyper_hello")]),
+        program: Program::Built(&[(Kind::Http, "hyper_hello"), (Kind::HttpOnce, "hyper_hello")]),
     },
     Peer {
         name: "nginx",

@@ -117,7 +117,7 @@ pub const SECTIONS: [(&str, &str); 16] = [
     ),
     ("echo", "echo"),
     ("frames", "frames"),
-    ("accept", "accept --peers raw,tokio,hyper,nginx"),
+    ("accept", "accept --peers hyper,nginx"),
     ("bulk", "bulk"),
     ("syscalls", "syscalls --peers raw,tokio,hyper"),
     ("instructions", "instructions"),
