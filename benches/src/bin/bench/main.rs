@@ -6,6 +6,7 @@ mod cores;
 mod drain;
 mod flags;
 mod flood;
+mod goal_list;
 mod goals;
 mod idle;
 mod instructions;
