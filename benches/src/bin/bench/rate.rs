@@ -4,12 +4,13 @@ use std::thread;
 use std::time::Duration;
 
 use crate::Outcome;
-use crate::arguments::{Arguments, BY_HAND};
+use crate::arguments::Arguments;
+use crate::commands::BY_HAND;
 use crate::rate_trace::{Clients, Trace};
 use crate::server::Server;
-use crate::statistics::median;
 use crate::subject::Subject;
-use crate::table::Table;
+use squall_benches::statistics::median;
+use squall_benches::table::Table;
 
 pub fn run(arguments: &Arguments) -> Outcome<()> {
     let (subjects, span) = (&arguments.subjects, arguments.observed);
