@@ -9,7 +9,6 @@ use std::net::TcpStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Output, Stdio};
 use std::thread;
-use std::time::Duration;
 
 use rustix::process::{Pid, kill_process, kill_process_group};
 use squall_tests::{Client, Server, Signal, example};
