@@ -1,0 +1,1 @@
+//! Connections in memory, on made-up time.

@@ -1,0 +1,350 @@
+"""The peer, with those that others wrote on the other side: what they exchange must be the same."""
+
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+
+from support import TOO_LONG, Case
+from torrents import (
+    BLOCK,
+    INTERESTED,
+    PIECE,
+    REQUEST,
+    UNCHOKE,
+    ScriptedSeed,
+    Torrent,
+    Tracker,
+    Wire,
+    aria2,
+    ctorrent,
+    free_port,
+    libtorrent,
+    needs_aria2,
+    needs_ctorrent,
+    needs_libtorrent,
+    needs_transmission,
+    new_address,
+)
+
+# How long rates are measured; the longer, the closer to what the limiter promises.
+RATE_SECONDS = float(os.environ.get("PEER_RATE_SECONDS", 5))
+
+# Programs of others retry and tick in their own time.
+PATIENCE = 4 * TOO_LONG
+
+
+class Swarm(Case):
+    """A test with a tracker, a torrent and folders of its own."""
+
+    SIZE = 8 * 1024 * 1024 - 5000
+
+    def setUp(self):
+        self.folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.tracker = Tracker()
+        self.addCleanup(self.tracker.close)
+        self.torrent = Torrent(self.folder, self.SIZE, self.tracker.url)
+
+    def new_folder(self):
+        return tempfile.mkdtemp(dir=self.folder)
+
+    def peer(self, folder, *flags, torrents=()):
+        """Ours, on an address of its own."""
+        paths = [torrent.path for torrent in torrents or [self.torrent]]
+        return self.serve("peer", "--address", new_address(), *flags, *paths, folder)
+
+    def seed(self, *flags):
+        seed = self.peer(self.torrent.folder, *flags)
+        if "--no-announce" not in flags:
+            self.tracker.wait_for(seed.host, left=0)
+        return seed
+
+    def start(self, command):
+        """Another's program; its output is shown if it fails."""
+        log = tempfile.TemporaryFile(dir=self.folder)
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, cwd=self.folder
+        )
+
+        def end():
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+            log.close()
+
+        self.addCleanup(end)
+        process.log = log
+        return process
+
+    def finishes(self, process, status=0):
+        try:
+            ended = process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            ended = "nothing"
+        process.log.seek(0)
+        self.assertEqual(ended, status, process.log.read().decode(errors="replace")[-3000:])
+
+    def downloads(self, folder, *flags, torrents=()):
+        """Ours has downloaded everything, and ends."""
+        leech = self.peer(folder, "--seed-time", "0", *flags, torrents=torrents)
+        out, log = leech.process.communicate(timeout=PATIENCE)
+        self.assertEqual(leech.process.returncode, 0, out + log)
+        for torrent in torrents or [self.torrent]:
+            self.assertTrue(torrent.is_in(folder), "another file")
+        return leech, out, log
+
+
+class WithOthers(Swarm):
+    def downloads_from(self, command, address):
+        seed = self.start(command)
+        self.tracker.wait_for(address, left=0)
+        leech, out, log = self.downloads(self.new_folder())
+        self.assertNotIn("WARN", log)
+        self.tracker.wait_for(leech.host, "started", self.SIZE)
+        self.tracker.wait_for(leech.host, "stopped", 0)
+        self.assertIsNone(seed.poll())
+
+    def uploads_to(self, make_command):
+        seed = self.seed()
+        address, folder = new_address(), self.new_folder()
+        self.finishes(self.start(make_command(address, folder, self.torrent)))
+        self.assertTrue(self.torrent.is_in(folder), "another file")
+        self.ends_well(seed)
+
+    @needs_libtorrent
+    def test_a_download_from_libtorrent_is_not_another(self):
+        address = new_address()
+        self.downloads_from(libtorrent(address, self.torrent.folder, self.torrent, "seed"), address)
+
+    @needs_aria2
+    def test_a_download_from_aria2_is_not_another(self):
+        address = new_address()
+        flags = ["--bt-seed-unverified=true", "--seed-ratio=0.0"]
+        self.downloads_from(aria2(address, self.torrent.folder, self.torrent, *flags), address)
+
+    @needs_transmission
+    def test_a_download_from_transmission_is_not_another(self):
+        address, settings = new_address(), self.new_folder()
+        control = "%s:%d" % (address, free_port(address))
+        with open(os.path.join(settings, "settings.json"), "w") as file:
+            file.write(transmission_settings(address, control, self.torrent.folder))
+        daemon = self.start(["transmission-daemon", "-f", "-g", settings])
+        add = ["transmission-remote", control, "-a", self.torrent.path, "-w", self.torrent.folder]
+        deadline = time.monotonic() + TOO_LONG
+        while self.finished(*add).returncode != 0:
+            self.assertIsNone(daemon.poll())
+            self.assertLess(time.monotonic(), deadline, "transmission does not listen")
+            time.sleep(0.05)
+        # It checks what it has, then announces that it has everything.
+        self.tracker.wait_for(address, left=0)
+        _, _, log = self.downloads(self.new_folder())
+        self.assertNotIn("WARN", log)
+
+    @needs_libtorrent
+    def test_a_download_by_libtorrent_is_not_another(self):
+        self.uploads_to(lambda *where: libtorrent(*where, "leech"))
+
+    @needs_aria2
+    def test_a_download_by_aria2_is_not_another(self):
+        self.uploads_to(lambda *where: aria2(*where, "--seed-time=0"))
+
+    @needs_ctorrent
+    def test_a_download_by_ctorrent_is_not_another(self):
+        self.uploads_to(ctorrent)
+
+    @needs_libtorrent
+    @needs_aria2
+    def test_a_swarm_of_everybody_does_not_stop_before_all_have_everything(self):
+        seed = self.seed("--upload-limit", "4000000")
+        folders = [self.new_folder() for _ in range(4)]
+        others = [
+            self.start(libtorrent(new_address(), folders[0], self.torrent, "leech")),
+            self.start(aria2(new_address(), folders[1], self.torrent, "--seed-time=0")),
+        ]
+        ours = [self.peer(folder) for folder in folders[2:]]
+        for leech in ours:
+            self.tracker.wait_for(leech.host, "completed", 0)
+        for process in others:
+            self.finishes(process)
+        for folder in folders:
+            self.assertTrue(self.torrent.is_in(folder), "another file")
+        for server in [seed, *ours]:
+            self.ends_well(server)
+
+
+def transmission_settings(address, control, folder):
+    host, _, port = control.rpartition(":")
+    switches = ["dht", "lpd", "pex", "utp", "port-forwarding"]
+    settings = ['"%s-enabled": false' % switch for switch in switches]
+    settings += ['"bind-address-ipv4": "%s", "bind-address-ipv6": "::1"' % address]
+    settings += ['"rpc-bind-address": "%s", "rpc-port": %s' % (host, port)]
+    settings += ['"rpc-authentication-required": false, "rpc-whitelist-enabled": false']
+    settings += ['"rpc-host-whitelist-enabled": false, "encryption": 0, "preallocation": 0']
+    settings += ['"peer-port": %d, "download-dir": "%s"' % (free_port(address), folder)]
+    return "{%s}" % ", ".join(settings)
+
+
+class Alone(Swarm):
+    """What others cannot show."""
+
+    def test_two_torrents_do_not_need_two_ports(self):
+        other = Torrent(self.folder, 3_000_000, self.tracker.url, name="other", seed=2)
+        both = [self.torrent, other]
+        folder = self.new_folder()
+        for torrent in both:
+            shutil.copy(os.path.join(torrent.folder, torrent.name), folder)
+        seed = self.peer(folder, "--no-announce", torrents=both)
+        connect = ["--no-announce", "--connect", "%s:%d" % (seed.host, seed.port)]
+        self.downloads(self.new_folder(), *connect, torrents=both)
+        self.ends_well(seed)
+
+    def test_what_is_on_disk_already_is_not_downloaded_again(self):
+        folder = self.new_folder()
+        half = len(self.torrent.data) // 2
+        with open(os.path.join(folder, self.torrent.name), "wb") as file:
+            file.write(self.torrent.data[:half])
+        seed = self.seed("--no-announce")
+        with Wire.connect(new_address(), (seed.host, seed.port), self.torrent.info_hash).stream:
+            pass
+        _, out, _ = self.downloads(
+            folder, "--no-announce", "--connect", "%s:%d" % (seed.host, seed.port)
+        )
+        done, pieces = re.search(r"(\d+)/(\d+) pieces  down", out).groups()
+        self.assertEqual(int(done), half // self.torrent.piece_length)
+        self.assertEqual(int(pieces), len(self.torrent.pieces()))
+
+    def test_a_seed_that_lies_is_banned_and_does_not_stop_the_download(self):
+        liar = ScriptedSeed(self.torrent, lambda piece, begin, length: bytes(length))
+        self.addCleanup(liar.close)
+        honest = self.seed("--no-announce", "--upload-limit", "3000000")
+        peers = [(liar.address, liar.port), (honest.host, honest.port)]
+        connect = [word for peer in peers for word in ("--connect", "%s:%d" % peer)]
+        _, _, log = self.downloads(self.new_folder(), "--no-announce", *connect)
+        self.assertIn("peer=%s" % liar.address, log)
+        self.assertIn("banned", log)
+        self.assertNotIn("peer=%s" % honest.host, log)
+        self.assertGreater(liar.sent, 0)
+        self.assertEqual(liar.accepted, 1)
+        self.ends_well(honest)
+
+    def test_one_lie_among_true_blocks_is_found_out(self):
+        def lies_a_little(piece, begin, length):
+            start = piece * self.torrent.piece_length + begin
+            data = self.torrent.data[start : start + length]
+            return data if begin else bytes([data[0] ^ 1]) + data[1:]
+
+        liar = ScriptedSeed(self.torrent, lies_a_little)
+        self.addCleanup(liar.close)
+        honest = self.seed("--no-announce", "--upload-limit", "3000000")
+        peers = [(liar.address, liar.port), (honest.host, honest.port)]
+        connect = [word for peer in peers for word in ("--connect", "%s:%d" % peer)]
+        _, _, log = self.downloads(self.new_folder(), "--no-announce", *connect)
+        self.assertIn("peer=%s" % liar.address, log)
+        self.assertNotIn("peer=%s" % honest.host, log)
+        self.ends_well(honest)
+
+    def test_the_last_blocks_are_not_waited_for_from_a_seed_that_stalls(self):
+        released = threading.Event()
+        self.addCleanup(released.set)
+
+        def stalls(piece, begin, length):
+            released.wait(PATIENCE)
+            return bytes(length)
+
+        slow = ScriptedSeed(self.torrent, stalls)
+        self.addCleanup(slow.close)
+        self.addCleanup(released.set)
+        fast = self.seed("--no-announce")
+        peers = [(slow.address, slow.port), (fast.host, fast.port)]
+        connect = [word for peer in peers for word in ("--connect", "%s:%d" % peer)]
+        self.downloads(self.new_folder(), "--no-announce", *connect)
+        self.ends_well(fast)
+
+    def test_a_tracker_that_is_away_for_a_while_does_not_end_anything(self):
+        dead = Torrent(self.folder, 100_000, "http://%s:1/announce" % new_address(), name="dead")
+        seed = self.peer(dead.folder, torrents=[dead])
+        line = seed.process.stderr.readline()
+        self.assertIn("cannot announce", line)
+        self.assertIn("again in 50 s", line)
+        status, _ = seed.finish()
+        self.assertEqual(status, 0)
+
+
+class UploadLimit(Swarm):
+    LIMIT = 1_000_000
+
+    def test_one_does_not_get_more_than_the_limit(self):
+        self.shares(1)
+
+    def test_four_do_not_get_more_than_the_limit_nor_more_than_one_another(self):
+        self.shares(4)
+
+    def test_eight_do_not_get_more_than_the_limit_nor_more_than_one_another(self):
+        self.shares(8)
+
+    def shares(self, count):
+        seed = self.seed("--no-announce", "--upload-limit", str(self.LIMIT))
+        downloads = [Download(seed, self.torrent) for _ in range(count)]
+        for download in downloads:
+            download.begun.wait(TOO_LONG)
+        before, start = [download.wire.received for download in downloads], time.monotonic()
+        # It takes this long by design: a rate is measured.
+        time.sleep(RATE_SECONDS)
+        after, end = [download.wire.received for download in downloads], time.monotonic()
+        for download in downloads:
+            download.finish()
+        shares = [last - first for first, last in zip(before, after)]
+        rate = sum(shares) / (end - start)
+        print("%d downloads: %.0f bytes/s, %s" % (count, rate, sorted(shares)))
+        self.assertLess(abs(rate / self.LIMIT - 1), 0.02)
+        mean = sum(shares) / count
+        for share in shares:
+            # Bytes arrive in units of 10 ms; one more or less does not count.
+            self.assertLess(abs(share - mean), 0.02 * mean + 2 * self.LIMIT / 100, shares)
+        self.ends_well(seed)
+
+
+class Download:
+    """Asks for one block after the other, and looks at every byte."""
+
+    AHEAD = 16
+
+    def __init__(self, seed, torrent):
+        self.torrent = torrent
+        self.wire = Wire.connect(new_address(), (seed.host, seed.port), torrent.info_hash)
+        self.begun = threading.Event()
+        self.is_over = False
+        self.error = None
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+
+    def run(self):
+        try:
+            self.wire.send(INTERESTED)
+            self.wire.expect(UNCHOKE)
+            blocks = len(self.torrent.data) // BLOCK
+            for number in range(self.AHEAD):
+                self.ask(number)
+            for number in itertools.count():
+                start = number % blocks * BLOCK
+                body = self.wire.expect(PIECE)
+                assert body[8:] == self.torrent.data[start : start + BLOCK], "another block"
+                self.begun.set()
+                self.ask((number + self.AHEAD) % blocks)
+        except (OSError, AssertionError) as error:
+            self.error = error
+
+    def ask(self, number):
+        piece, begin = divmod(number * BLOCK, self.torrent.piece_length)
+        self.wire.send(REQUEST, piece, begin, BLOCK)
+
+    def finish(self):
+        assert self.thread.is_alive(), self.error
+        self.wire.stream.shutdown(2)
+        self.thread.join(TOO_LONG)
+        self.wire.close()
