@@ -130,6 +130,8 @@ class Tracker:
         self.thread.start()
 
     def answer(self, request):
+        if not request.path.startswith("/announce?"):
+            return request.send_error(404)
         query = dict(item.split("=", 1) for item in request.path.partition("?")[2].split("&"))
         info_hash = unquote_to_bytes(query["info_hash"])
         host = request.client_address[0]

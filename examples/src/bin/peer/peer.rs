@@ -25,8 +25,6 @@ pub(crate) struct Peer {
     /// What it has told us.
     pub(crate) is_interested: bool,
     chokes_us: bool,
-    /// A bitfield may come as the first message only.
-    pub(crate) has_spoken: bool,
     /// Since when it may ask us, and when it last might not any more, or came.
     unchoked: Option<Instant>,
     waits_since: Instant,
@@ -55,7 +53,6 @@ impl Peer {
             is_wanted: false,
             is_interested: false,
             chokes_us: true,
-            has_spoken: false,
             unchoked: None,
             waits_since: now,
             down: Meter::new(now),

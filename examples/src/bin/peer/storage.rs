@@ -67,6 +67,12 @@ impl Storage {
         })
     }
 
+    /// Where its files are.
+    #[cfg(test)]
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.parts.iter().map(|part| part.path.as_path())
+    }
+
     /// Makes the files that have no bytes: nothing will be written to them.
     pub(crate) fn make_empty_files(&self) -> io::Result<()> {
         let empty = |part: &&Part| part.length == 0 && !part.is_padding;

@@ -228,15 +228,12 @@ impl State {
         let Some(peer) = self.peers.get_mut(&key) else {
             return Ok(None);
         };
-        let is_first = !std::mem::replace(&mut peer.has_spoken, true);
         match message {
             Message::KeepAlive | Message::Port => {}
-            Message::Bitfield(has) if is_first => {
+            // It should come first, and once. But aria2 sends one in place of many `Have`s too.
+            Message::Bitfield(has) => {
                 has.iter().for_each(|piece| self.gained(key, piece));
                 self.has_changed(key, now);
-            }
-            Message::Bitfield(_) => {
-                return Err(Error::Malformed("a bitfield behind other messages"));
             }
             Message::Have(piece) => {
                 self.gained(key, piece);
