@@ -31,8 +31,12 @@ from torrents import (
     new_address,
 )
 
-# How long rates are measured; the longer, the closer to what the limiter promises.
+# How long rates are measured. With 20 it is what the limiter promises, on a machine that is not
+# busy: PEER_RATE_SECONDS=20.
 RATE_SECONDS = float(os.environ.get("PEER_RATE_SECONDS", 5))
+
+# A machine that is busy stops us for longer than is made up for. Never is it too much.
+TOO_LITTLE = 0.02 if RATE_SECONDS >= 20 else 0.1
 
 # Programs of others retry and tick in their own time.
 PATIENCE = 4 * TOO_LONG
@@ -58,8 +62,12 @@ class Swarm(Case):
         paths = [torrent.path for torrent in torrents or [self.torrent]]
         return self.serve("peer", "--address", new_address(), *flags, *paths, folder)
 
-    def seed(self, *flags):
-        seed = self.peer(self.torrent.folder, *flags)
+    def seed(self, *flags, folder=None, torrents=()):
+        seed = self.peer(folder or self.torrent.folder, *flags, torrents=torrents)
+        # First it looks at what it has.
+        for _ in torrents or [self.torrent]:
+            while "complete" not in (line := seed.process.stdout.readline()):
+                self.assertTrue(line, "it has ended")
         if "--no-announce" not in flags:
             self.tracker.wait_for(seed.host, left=0)
         return seed
@@ -198,7 +206,7 @@ class Alone(Swarm):
         folder = self.new_folder()
         for torrent in both:
             shutil.copy(os.path.join(torrent.folder, torrent.name), folder)
-        seed = self.peer(folder, "--no-announce", torrents=both)
+        seed = self.seed("--no-announce", folder=folder, torrents=both)
         connect = ["--no-announce", "--connect", "%s:%d" % (seed.host, seed.port)]
         self.downloads(self.new_folder(), *connect, torrents=both)
         self.ends_well(seed)
@@ -209,14 +217,12 @@ class Alone(Swarm):
         with open(os.path.join(folder, self.torrent.name), "wb") as file:
             file.write(self.torrent.data[:half])
         seed = self.seed("--no-announce")
-        with Wire.connect(new_address(), (seed.host, seed.port), self.torrent.info_hash).stream:
-            pass
         _, out, _ = self.downloads(
             folder, "--no-announce", "--connect", "%s:%d" % (seed.host, seed.port)
         )
-        done, pieces = re.search(r"(\d+)/(\d+) pieces  down", out).groups()
-        self.assertEqual(int(done), half // self.torrent.piece_length)
-        self.assertEqual(int(pieces), len(self.torrent.pieces()))
+        down = int(re.search(r"(\d+) bytes down", out).group(1))
+        kept = half // self.torrent.piece_length * self.torrent.piece_length
+        self.assertEqual(down, len(self.torrent.data) - kept)
 
     def test_a_seed_that_lies_is_banned_and_does_not_stop_the_download(self):
         liar = ScriptedSeed(self.torrent, lambda piece, begin, length: bytes(length))
@@ -300,8 +306,10 @@ class UploadLimit(Swarm):
             download.finish()
         shares = [last - first for first, last in zip(before, after)]
         rate = sum(shares) / (end - start)
-        print("%d downloads: %.0f bytes/s, %s" % (count, rate, sorted(shares)))
-        self.assertLess(abs(rate / self.LIMIT - 1), 0.02)
+        if RATE_SECONDS >= 20:
+            print("%d downloads: %.0f bytes/s, %s" % (count, rate, sorted(shares)))
+        self.assertLess(rate / self.LIMIT, 1.02)
+        self.assertGreater(rate / self.LIMIT, 1 - TOO_LITTLE)
         mean = sum(shares) / count
         for share in shares:
             # Bytes arrive in units of 10 ms; one more or less does not count.

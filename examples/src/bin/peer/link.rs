@@ -87,6 +87,11 @@ impl Link {
         }
     }
 
+    /// Shows all blocks that are wanted.
+    pub(crate) fn look_at_wanted(&self, look: impl FnOnce(&mut dyn Iterator<Item = Block>)) {
+        look(&mut self.wanted.borrow().iter().copied());
+    }
+
     /// Takes a block from those that are wanted, if it still is the next.
     pub(crate) fn take(&self, block: Block) -> bool {
         let mut wanted = self.wanted.borrow_mut();

@@ -46,13 +46,25 @@ pub(crate) async fn show(torrents: &[Rc<Torrent>]) -> Infallible {
 /// The last word, once everything has ended.
 pub(crate) fn finish(torrents: &[Rc<Torrent>]) {
     let now = IoLoop::current().now();
-    let is_terminal = io::stdout().is_terminal();
     for torrent in torrents {
-        let line = status(torrent, now).line(if is_terminal { width() } else { usize::MAX });
-        say(&format!(
-            "{}{line}\n",
-            if is_terminal { "\r\x1b[K" } else { "" }
-        ));
+        let line = match torrent.phase() {
+            Phase::Running(swarm) => {
+                let state = swarm.state.borrow();
+                let (have, pieces) = (state.requests.have().count(), torrent.layout.pieces());
+                let (down, up, wasted) = (state.down.total(), state.up.total(), state.wasted);
+                let name = printable(&torrent.name);
+                format!(
+                    "{name}  {have}/{pieces} pieces  {down} bytes down  {up} up  {wasted} wasted"
+                )
+            }
+            _ => status(torrent, now).line(usize::MAX),
+        };
+        let over = if io::stdout().is_terminal() {
+            "\r\x1b[K"
+        } else {
+            ""
+        };
+        say(&format!("{over}{line}\n"));
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::convert::Infallible;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::sync::Arc;
 
-use ioloop::IoLoop;
+use ioloop::{IoLoop, RunBlocking};
 use iostream::RateLimiter;
 use tcpserver::BoxError;
 
@@ -26,7 +27,9 @@ pub(crate) async fn upload(
 ) -> Result<Infallible, BoxError> {
     loop {
         let block = link.next_wanted().await;
-        let data = files.read(block).await?;
+        files.read(block).await?;
+        link.look_at_wanted(|wanted| files.prepare(wanted));
+        let data = files.here(block).unwrap_or_default();
         link.writer.flush().await?;
         let header = piece_header(&block);
         let mut grant = limiter.permit(header.len() + data.len()).await;
@@ -57,44 +60,80 @@ pub(crate) async fn upload(
 }
 
 /// Reads blocks from the files, a few more than asked for: the next ones are likely those behind.
+///
+/// The next are read while the present ones wait for their turns. Who goes to the disk between two
+/// turns does not stand in the limiter's ring meanwhile, and falls behind the limit.
 pub(crate) struct ReadAhead {
     storage: Arc<Storage>,
     layout: Layout,
-    /// Where in the torrent `bytes` are from.
-    start: u64,
+    here: Window,
     bytes: Vec<u8>,
+    coming: Option<(Window, RunBlocking<io::Result<Vec<u8>>>)>,
 }
+
+/// From where to where in a torrent.
+type Window = Range<u64>;
 
 impl ReadAhead {
     pub(crate) fn new(storage: Arc<Storage>, layout: Layout) -> ReadAhead {
         ReadAhead {
             storage,
             layout,
-            start: 0,
+            here: 0..0,
             bytes: Vec::new(),
+            coming: None,
         }
     }
 
-    async fn read(&mut self, block: Block) -> io::Result<&[u8]> {
+    /// A block's bytes, if they were read.
+    fn here(&self, block: Block) -> Option<&[u8]> {
+        let start = self.window(block).start.checked_sub(self.here.start)?;
+        let start = usize::try_from(start).ok()?;
+        self.bytes.get(start..start + block.length as usize)
+    }
+
+    async fn read(&mut self, block: Block) -> io::Result<()> {
+        if self.here(block).is_some() {
+            return Ok(());
+        }
+        let coming = self
+            .coming
+            .take()
+            .filter(|(window, _)| self.is_in(window, block));
+        let (window, bytes) = coming.unwrap_or_else(|| self.begin(block));
+        self.bytes = bytes.await?;
+        self.here = window;
+        Ok(())
+    }
+
+    /// Begins to read what will be needed next.
+    fn prepare(&mut self, mut wanted: impl Iterator<Item = Block>) {
+        if self.coming.is_none() {
+            let missing = wanted.find(|block| self.here(*block).is_none());
+            self.coming = missing.map(|block| self.begin(block));
+        }
+    }
+
+    fn begin(&self, block: Block) -> (Window, RunBlocking<io::Result<Vec<u8>>>) {
+        let rest = self.layout.piece_length(block.piece) - block.begin;
+        let length = rest.min(AHEAD.max(block.length));
+        let storage = Arc::clone(&self.storage);
+        let read = move || storage.read(block.piece, block.begin, length);
+        let window = self.window(Block { length, ..block });
+        (window, IoLoop::current().run_blocking(read))
+    }
+
+    fn is_in(&self, window: &Window, block: Block) -> bool {
+        let block = self.window(block);
+        window.start <= block.start && block.end <= window.end
+    }
+
+    fn window(&self, block: Block) -> Window {
         let start = self.layout.offset(block.piece) + u64::from(block.begin);
-        let length = block.length as usize;
-        if self.here(start, length).is_none() {
-            let rest = self.layout.piece_length(block.piece) - block.begin;
-            let length = rest.min(AHEAD.max(block.length));
-            let (storage, Block { piece, begin, .. }) = (Arc::clone(&self.storage), block);
-            let read = move || storage.read(piece, begin, length);
-            self.bytes = IoLoop::current().run_blocking(read).await?;
-            self.start = start;
-        }
-        Ok(self.here(start, length).unwrap_or_default())
-    }
-
-    fn here(&self, start: u64, length: usize) -> Option<&[u8]> {
-        let from = usize::try_from(start.checked_sub(self.start)?).ok()?;
-        self.bytes.get(from..from.checked_add(length)?)
+        start..start + u64::from(block.length)
     }
 }
 
-/// What is read at a time: little enough to keep for each peer, enough that going to another
+/// What is read at a time: little enough to keep twice for each peer, enough that going to another
 /// thread for it costs next to nothing.
 const AHEAD: u32 = 256 * 1024;
