@@ -57,18 +57,17 @@ def main():
                 for name in given.programs:
                     measured = download(PROGRAMS[name], torrent, tracker, folder)
                     results[name].append(measured)
-                    print("%-10s %6.2f s  %6.2f CPU-s  %5d MB" % (name, *measured), flush=True)
+                    print("%-10s %6.2f s  %6.2f CPU-s" % (name, *measured), flush=True)
         finally:
             tracker.close()
     print("\nmedians of %d rounds, %d MiB" % (given.rounds, given.megabytes))
-    print("%-10s %8s %8s %8s" % ("program", "seconds", "CPU-s", "MB"))
+    print("%-10s %8s %8s" % ("program", "seconds", "CPU-s"))
     for name, measured in results.items():
-        seconds, cpu, memory = (statistics.median(column) for column in zip(*measured))
-        print("%-10s %8.2f %8.2f %8d" % (name, seconds, cpu, memory))
+        print("%-10s %8.2f %8.2f" % (name, *map(statistics.median, zip(*measured))))
 
 
 def download(command, torrent, tracker, folder):
-    """Seconds, CPU-seconds, and the most megabytes that it had in memory."""
+    """Seconds and CPU-seconds."""
     source, target = new_address(), os.path.join(folder, "target")
     tracker.peers.clear()
     os.makedirs(target)
@@ -91,7 +90,7 @@ def download(command, torrent, tracker, folder):
         seed.kill()
         seed.communicate()
         shutil.rmtree(target)
-    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000
+    return seconds, usage.ru_utime + usage.ru_stime
 
 
 main()

@@ -41,6 +41,8 @@ needs_transmission = unittest.skipUnless(
     "transmission-daemon is not installed",
 )
 
+MEGABYTE = 1024 * 1024
+
 # Several runs on one machine are not in each other's way.
 _addresses = ("127.%d.%d.%d" % (50 + os.getpid() % 150, os.getpid() // 150 % 250, last)
               for last in itertools.count(2))
@@ -75,7 +77,10 @@ class Torrent:
 
     def __init__(self, folder, size, announce=None, piece_length=64 * 1024, name="data.bin", seed=1):
         self.name = name
-        self.data = random.Random(seed).randbytes(size)
+        made_up = random.Random(seed)
+        # It makes no more than some hundred megabytes at a time.
+        parts = [made_up.randbytes(min(size - at, MEGABYTE)) for at in range(0, size, MEGABYTE)]
+        self.data = b"".join(parts)
         self.piece_length = piece_length
         self.folder = os.path.join(folder, "seed-" + name)
         os.makedirs(self.folder)
@@ -126,7 +131,7 @@ class Tracker:
         self.server = ThreadingHTTPServer((HOST, 0), Handler)
         self.server.daemon_threads = True
         self.url = "http://%s:%d/announce" % self.server.server_address
-        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
         self.thread.start()
 
     def answer(self, request):
