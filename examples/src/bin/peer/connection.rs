@@ -33,10 +33,12 @@ pub(crate) async fn exchange(
         swarm.sent(membership.key, bytes)
     });
     let talking = or(listen(&membership, reader), sending);
-    let end = or(async { Ok(link.ended().await) }, async {
-        talking.await.map(|never| match never {})
-    });
-    let result = end.await;
+    let talking = async { talking.await.map(|never| match never {}) };
+    let ended = async {
+        link.ended().await;
+        Ok(())
+    };
+    let result = or(ended, talking).await;
     tracing::debug!(peer = %address, ?result, "out");
     result
 }

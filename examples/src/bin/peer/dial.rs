@@ -22,7 +22,8 @@ impl Swarm {
         is_fixed: bool,
     ) {
         let now = self.session.now();
-        for address in addresses {
+        for mut address in addresses {
+            address.set_ip(address.ip().to_canonical());
             let ours = address == self.session.address.get();
             if !ours {
                 self.state

@@ -87,8 +87,9 @@ pub(crate) const BLOCK: u32 = 16 * 1024;
 /// Pieces are gathered in memory until they are whole; makers of torrents stop at 16 MiB.
 pub(crate) const PIECE_LENGTH_MAX: u32 = 64 * 1024 * 1024;
 
-/// 2 TiB in pieces of 1 MiB; each costs some bytes for us and a bit for every peer.
-const PIECES_MAX: u64 = 1 << 21;
+/// 1 TiB in pieces of 4 MiB. Each costs some bytes for us and a bit for every peer, and to choose
+/// one all may have to be looked at.
+const PIECES_MAX: u64 = 1 << 18;
 
 #[cfg(test)]
 mod tests {

@@ -106,7 +106,9 @@ impl StreamHandler for Door {
         connection: Connection,
     ) -> Result<(), BoxError> {
         let address = connection.peer_address().ip();
-        let address = address.unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into());
+        let mut address = address.unwrap_or((Ipv4Addr::UNSPECIFIED, 0).into());
+        // One that has come to `[::]` over IPv4 is still the same.
+        address.set_ip(address.ip().to_canonical());
         if self.0.is_banned(address.ip()) {
             return Ok(());
         }
