@@ -13,7 +13,6 @@ import argparse
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,23 +20,21 @@ import time
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(ROOT, "tests", "interop"))
 
-from torrents import Torrent, Tracker, aria2, libtorrent, new_address  # noqa: E402
+from peers import Tracker  # noqa: E402
+from torrents import CLIENTS, Client, Torrent  # noqa: E402
 
 PEER = os.path.join(
     os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "release", "peer"
 )
 
 
-def peer(address, folder, torrent):
-    where = ["--address", address, "--port", "0"]
-    return [PEER, *where, "--seed-time", "0", torrent.path, folder]
+class Peer(Client):
+    def command(self):
+        where = ["--address", self.ip, "--port", "0"]
+        return [PEER, *where, "--seed-time", "0", self.torrent.path, self.folder]
 
 
-PROGRAMS = {
-    "peer": peer,
-    "aria2": lambda *where: aria2(*where, "--seed-time=0"),
-    "libtorrent": lambda *where: libtorrent(*where, "leech"),
-}
+PROGRAMS = {"peer": Peer, "aria2": CLIENTS["aria2"], "libtorrent": CLIENTS["libtorrent"]}
 
 
 def main():
@@ -50,12 +47,12 @@ def main():
     results = {name: [] for name in given.programs}
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         tracker = Tracker()
-        size = given.megabytes * 1024 * 1024
-        torrent = Torrent(folder, size, tracker.url, piece_length=1024 * 1024)
         try:
+            data = b"".join(os.urandom(MEGABYTE) for _ in range(given.megabytes))
+            torrent = Torrent(folder, data, tracker.url, piece_length=MEGABYTE)
             for _ in range(given.rounds):
                 for name in given.programs:
-                    measured = download(PROGRAMS[name], torrent, tracker, folder)
+                    measured = download(PROGRAMS[name], torrent, tracker)
                     results[name].append(measured)
                     print("%-10s %6.2f s  %6.2f CPU-s" % (name, *measured), flush=True)
         finally:
@@ -66,31 +63,27 @@ def main():
         print("%-10s %8.2f %8.2f" % (name, *map(statistics.median, zip(*measured))))
 
 
-def download(command, torrent, tracker, folder):
+def download(program, torrent, tracker):
     """Seconds and CPU-seconds."""
-    source, target = new_address(), os.path.join(folder, "target")
     tracker.peers.clear()
-    os.makedirs(target)
-    seed = subprocess.Popen(
-        libtorrent(source, torrent.folder, torrent, "seed"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-    )
+    seed, leech = CLIENTS["libtorrent"](torrent, is_seed=True), None
     try:
-        tracker.wait_for(source, left=0)
+        tracker.wait_for(seed.ip, left=0)
         start = time.monotonic()
-        leech = subprocess.Popen(
-            command(new_address(), target, torrent), stdout=subprocess.DEVNULL, cwd=target
-        )
-        _, status, usage = os.wait4(leech.pid, 0)
+        leech = program(torrent, is_seed=False)
+        _, status, usage = os.wait4(leech.process.pid, 0)
         seconds = time.monotonic() - start
-        assert status == 0, status
-        assert torrent.is_in(target), "another file"
+        leech.process.returncode = os.waitstatus_to_exitcode(status)
+        assert status == 0, leech.log()
+        with open(leech.file, "rb") as file:
+            assert file.read() == torrent.data, "another file"
     finally:
-        seed.kill()
-        seed.communicate()
-        shutil.rmtree(target)
+        for client in filter(None, [seed, leech]):
+            client.kill()
+            shutil.rmtree(client.folder)
     return seconds, usage.ru_utime + usage.ru_stime
 
+
+MEGABYTE = 1024 * 1024
 
 main()

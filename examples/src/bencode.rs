@@ -25,16 +25,35 @@ use std::fmt::{self, Display};
 /// # Ok::<(), examples::bencode::Malformed>(())
 /// ```
 pub fn parse(input: &[u8]) -> Result<Value<'_>, Malformed> {
+    let (value, rest) = parse_first(input)?;
+    if !rest.is_empty() {
+        return Err(Malformed {
+            problem: "bytes behind the end",
+            at: input.len() - rest.len(),
+        });
+    }
+    Ok(value)
+}
+
+/// Reads the value that `input` begins with, and gives it and what lies behind it: for files and
+/// streams of one value after another.
+///
+/// # Errors
+/// Those of [`parse`], but for bytes behind the end.
+///
+/// ```
+/// let (first, rest) = examples::bencode::parse_first(b"i1ei2e")?;
+/// assert_eq!((first.integer(), rest), (Some(1), &b"i2e"[..]));
+/// # Ok::<(), examples::bencode::Malformed>(())
+/// ```
+pub fn parse_first(input: &[u8]) -> Result<(Value<'_>, &[u8]), Malformed> {
     let mut parser = Parser {
         input,
         at: 0,
         values_left: VALUES_MAX,
     };
     let value = parser.value(DEPTH_MAX)?;
-    if parser.at < input.len() {
-        return Err(parser.malformed("bytes behind the end"));
-    }
-    Ok(value)
+    Ok((value, &input[parser.at..]))
 }
 
 /// A value within the input it was read from.

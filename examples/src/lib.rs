@@ -71,11 +71,14 @@ impl Flags {
 
     /// The value of `--NAME`, or `default`.
     pub fn get<T: FromStr>(&self, name: &str, default: T) -> T {
-        let given = self.given.iter().rev().find(|(given, _)| given == name);
-        given.map_or(default, |(_, text)| {
-            text.parse()
-                .unwrap_or_else(|_| self.fail(&format!("--{name}: what is '{text}'?")))
-        })
+        self.find(name).unwrap_or(default)
+    }
+
+    /// The value of `--NAME`, if it is given.
+    pub fn find<T: FromStr>(&self, name: &str) -> Option<T> {
+        let (_, text) = self.given.iter().rev().find(|(given, _)| given == name)?;
+        let value = text.parse().ok();
+        Some(value.unwrap_or_else(|| self.fail(&format!("--{name}: what is '{text}'?"))))
     }
 
     /// The values of `--NAME`, which may be given several times; empty ones of a flag without.

@@ -69,7 +69,8 @@ impl Shared {
         }
         let is_sent = self.queued_len() == 0 && !self.driving.get();
         let is_told = self.write_end.get().is_some() || self.transport.fd().is_some();
-        if is_sent && is_told && self.is_over() {
+        let may_close = self.is_over() || self.limits().linger.is_zero();
+        if is_sent && is_told && may_close {
             self.leave_loop();
         } else {
             self.start_driver();
@@ -112,6 +113,9 @@ impl Shared {
     async fn linger(self: &Rc<Self>) {
         loop {
             let limit = self.limits().linger;
+            if limit.is_zero() {
+                return;
+            }
             let discard = poll_fn(|context| match self.limits().linger == limit {
                 true => self.poll_discard(context).map(|()| true),
                 false => Poll::Ready(false),

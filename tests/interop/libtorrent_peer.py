@@ -1,44 +1,40 @@
-"""A peer made of libtorrent: ADDRESS PORT TORRENT FOLDER seed|leech.
-
-Prints `complete` when it has everything; a leech then ends, a seed when its input does.
-"""
+"""python3 libtorrent_peer.py seed|leech IP PORT TORRENT FOLDER: seeds until it is killed, or ends when
+it has everything."""
 
 import sys
-import time
 
 import libtorrent
 
-SETTINGS = {
-    "enable_dht": False,
-    "enable_lsd": False,
-    "enable_upnp": False,
-    "enable_natpmp": False,
-    "enable_outgoing_utp": False,
-    "enable_incoming_utp": False,
-    # 2 means disabled.
-    "out_enc_policy": 2,
-    "in_enc_policy": 2,
-    "allow_multiple_connections_per_ip": True,
-    "min_reconnect_time": 2,
-}
+what, ip, port, torrent, folder = sys.argv[1:]
 
-
-def main():
-    address, port, path, folder, mode = sys.argv[1:]
-    interfaces = {
-        "listen_interfaces": "%s:%s" % (address, port),
-        "outgoing_interfaces": address,
+session = libtorrent.session(
+    {
+        "listen_interfaces": "%s:%s" % (ip, port),
+        "outgoing_interfaces": ip,
+        "enable_dht": False,
+        "enable_lsd": False,
+        "enable_upnp": False,
+        "enable_natpmp": False,
+        "enable_outgoing_utp": False,
+        "enable_incoming_utp": False,
+        # Disabled.
+        "out_enc_policy": 2,
+        "in_enc_policy": 2,
+        "allow_multiple_connections_per_ip": True,
+        "min_reconnect_time": 2,
+        "min_announce_interval": 5,
+        "alert_mask": libtorrent.alert.category_t.status_notification
+        | libtorrent.alert.category_t.tracker_notification
+        | libtorrent.alert.category_t.error_notification,
     }
-    session = libtorrent.session({**SETTINGS, **interfaces})
-    parameters = {"ti": libtorrent.torrent_info(path), "save_path": folder}
-    if mode == "seed":
-        parameters["flags"] = libtorrent.torrent_flags.seed_mode
-    torrent = session.add_torrent(parameters)
-    while not torrent.status().is_seeding:
-        time.sleep(0.01)
-    print("complete", flush=True)
-    if mode == "seed":
-        sys.stdin.read()
-
-
-main()
+)
+handle = session.add_torrent({"ti": libtorrent.torrent_info(torrent), "save_path": folder})
+done = False
+while not done:
+    session.wait_for_alert(1000)
+    for alert in session.pop_alerts():
+        print(alert, flush=True)
+        finished = isinstance(alert, libtorrent.torrent_finished_alert)
+        done |= finished and what == "leech"
+# It says goodbye to the tracker.
+session.pause()

@@ -4,32 +4,23 @@ import itertools
 import os
 import re
 import shutil
-import subprocess
 import tempfile
 import threading
 import time
 
 from support import TOO_LONG, Case
-from torrents import (
+from peers import (
     BLOCK,
     INTERESTED,
     PIECE,
     REQUEST,
     UNCHOKE,
     ScriptedSeed,
-    Torrent,
     Tracker,
     Wire,
-    aria2,
-    ctorrent,
-    free_port,
-    libtorrent,
-    needs_aria2,
-    needs_ctorrent,
-    needs_libtorrent,
-    needs_transmission,
     new_address,
 )
+from torrents import CLIENTS, Torrent
 
 # How long rates are measured. With 20 it is what the limiter promises, on a machine that is not
 # busy: PEER_RATE_SECONDS=20.
@@ -48,54 +39,47 @@ class Swarm(Case):
     SIZE = 8 * 1024 * 1024 - 5000
 
     def setUp(self):
-        self.folder = tempfile.mkdtemp()
-        self.addCleanup(shutil.rmtree, self.folder)
+        self.folder = tempfile.mkdtemp(prefix="squall-peer-")
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         self.tracker = Tracker()
         self.addCleanup(self.tracker.close)
-        self.torrent = Torrent(self.folder, self.SIZE, self.tracker.url)
+        self.torrent = Torrent(self.folder, os.urandom(self.SIZE), self.tracker.url)
 
     def new_folder(self):
         return tempfile.mkdtemp(dir=self.folder)
+
+    def client(self, name, is_seed=False):
+        """Another's program."""
+        if not CLIENTS[name].is_here():
+            self.skipTest("%s is not installed" % name)
+        client = CLIENTS[name](self.torrent, is_seed)
+        self.addCleanup(client.kill)
+        return client
 
     def peer(self, folder, *flags, torrents=()):
         """Ours, on an address of its own."""
         paths = [torrent.path for torrent in torrents or [self.torrent]]
         return self.serve("peer", "--address", new_address(), *flags, *paths, folder)
 
-    def seed(self, *flags, folder=None, torrents=()):
-        seed = self.peer(folder or self.torrent.folder, *flags, torrents=torrents)
+    def seed(self, *flags, torrents=()):
+        torrents = torrents or [self.torrent]
+        folder = self.new_folder()
+        for torrent in torrents:
+            with open(os.path.join(folder, torrent.name), "wb") as file:
+                file.write(torrent.data)
+        seed = self.peer(folder, *flags, torrents=torrents)
         # First it looks at what it has.
-        for _ in torrents or [self.torrent]:
+        for _ in torrents:
             while "complete" not in (line := seed.process.stdout.readline()):
                 self.assertTrue(line, "it has ended")
         if "--no-announce" not in flags:
             self.tracker.wait_for(seed.host, left=0)
         return seed
 
-    def start(self, command):
-        """Another's program; its output is shown if it fails."""
-        log = tempfile.TemporaryFile(dir=self.folder)
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, cwd=self.folder
-        )
-
-        def end():
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
-            log.close()
-
-        self.addCleanup(end)
-        process.log = log
-        return process
-
-    def finishes(self, process, status=0):
-        try:
-            ended = process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            ended = "nothing"
-        process.log.seek(0)
-        self.assertEqual(ended, status, process.log.read().decode(errors="replace")[-3000:])
+    def assertIsIn(self, folder, torrent=None):
+        torrent = torrent or self.torrent
+        with open(os.path.join(folder, torrent.name), "rb") as file:
+            self.assertTrue(file.read() == torrent.data, "another file has arrived")
 
     def downloads(self, folder, *flags, torrents=()):
         """Ours has downloaded everything, and ends."""
@@ -103,110 +87,67 @@ class Swarm(Case):
         out, log = leech.process.communicate(timeout=PATIENCE)
         self.assertEqual(leech.process.returncode, 0, out + log)
         for torrent in torrents or [self.torrent]:
-            self.assertTrue(torrent.is_in(folder), "another file")
+            self.assertIsIn(folder, torrent)
         return leech, out, log
 
 
 class WithOthers(Swarm):
-    def downloads_from(self, command, address):
-        seed = self.start(command)
-        self.tracker.wait_for(address, left=0)
-        leech, out, log = self.downloads(self.new_folder())
+    def downloads_from(self, name):
+        seed = self.client(name, is_seed=True)
+        # Some look at what they have first.
+        self.tracker.wait_for(seed.ip, left=0)
+        leech, _, log = self.downloads(self.new_folder())
         self.assertNotIn("WARN", log)
         self.tracker.wait_for(leech.host, "started", self.SIZE)
         self.tracker.wait_for(leech.host, "stopped", 0)
-        self.assertIsNone(seed.poll())
 
-    def uploads_to(self, make_command):
+    def uploads_to(self, name):
         seed = self.seed()
-        address, folder = new_address(), self.new_folder()
-        self.finishes(self.start(make_command(address, folder, self.torrent)))
-        self.assertTrue(self.torrent.is_in(folder), "another file")
+        client = self.client(name)
+        client.wait()
+        self.assertIsIn(client.folder)
         self.ends_well(seed)
 
-    @needs_libtorrent
     def test_a_download_from_libtorrent_is_not_another(self):
-        address = new_address()
-        self.downloads_from(libtorrent(address, self.torrent.folder, self.torrent, "seed"), address)
+        self.downloads_from("libtorrent")
 
-    @needs_aria2
     def test_a_download_from_aria2_is_not_another(self):
-        address = new_address()
-        flags = ["--bt-seed-unverified=true", "--seed-ratio=0.0"]
-        self.downloads_from(aria2(address, self.torrent.folder, self.torrent, *flags), address)
+        self.downloads_from("aria2")
 
-    @needs_transmission
     def test_a_download_from_transmission_is_not_another(self):
-        address, settings = new_address(), self.new_folder()
-        control = "%s:%d" % (address, free_port(address))
-        with open(os.path.join(settings, "settings.json"), "w") as file:
-            file.write(transmission_settings(address, control, self.torrent.folder))
-        daemon = self.start(["transmission-daemon", "-f", "-g", settings])
-        add = ["transmission-remote", control, "-a", self.torrent.path, "-w", self.torrent.folder]
-        deadline = time.monotonic() + TOO_LONG
-        while self.finished(*add).returncode != 0:
-            self.assertIsNone(daemon.poll())
-            self.assertLess(time.monotonic(), deadline, "transmission does not listen")
-            time.sleep(0.05)
-        # It checks what it has, then announces that it has everything.
-        self.tracker.wait_for(address, left=0)
-        _, _, log = self.downloads(self.new_folder())
-        self.assertNotIn("WARN", log)
+        self.downloads_from("transmission")
 
-    @needs_libtorrent
     def test_a_download_by_libtorrent_is_not_another(self):
-        self.uploads_to(lambda *where: libtorrent(*where, "leech"))
+        self.uploads_to("libtorrent")
 
-    @needs_aria2
     def test_a_download_by_aria2_is_not_another(self):
-        self.uploads_to(lambda *where: aria2(*where, "--seed-time=0"))
+        self.uploads_to("aria2")
 
-    @needs_ctorrent
     def test_a_download_by_ctorrent_is_not_another(self):
-        self.uploads_to(ctorrent)
+        self.uploads_to("ctorrent")
 
-    @needs_libtorrent
-    @needs_aria2
     def test_a_swarm_of_everybody_does_not_stop_before_all_have_everything(self):
         seed = self.seed("--upload-limit", "4000000")
-        folders = [self.new_folder() for _ in range(4)]
-        others = [
-            self.start(libtorrent(new_address(), folders[0], self.torrent, "leech")),
-            self.start(aria2(new_address(), folders[1], self.torrent, "--seed-time=0")),
-        ]
-        ours = [self.peer(folder) for folder in folders[2:]]
+        others = [self.client("libtorrent"), self.client("aria2")]
+        folders = [self.new_folder() for _ in range(2)]
+        ours = [self.peer(folder) for folder in folders]
         for leech in ours:
             self.tracker.wait_for(leech.host, "completed", 0)
-        for process in others:
-            self.finishes(process)
-        for folder in folders:
-            self.assertTrue(self.torrent.is_in(folder), "another file")
+        for client in others:
+            client.wait()
+        for folder in folders + [client.folder for client in others]:
+            self.assertIsIn(folder)
         for server in [seed, *ours]:
             self.ends_well(server)
-
-
-def transmission_settings(address, control, folder):
-    host, _, port = control.rpartition(":")
-    switches = ["dht", "lpd", "pex", "utp", "port-forwarding"]
-    settings = ['"%s-enabled": false' % switch for switch in switches]
-    settings += ['"bind-address-ipv4": "%s", "bind-address-ipv6": "::1"' % address]
-    settings += ['"rpc-bind-address": "%s", "rpc-port": %s' % (host, port)]
-    settings += ['"rpc-authentication-required": false, "rpc-whitelist-enabled": false']
-    settings += ['"rpc-host-whitelist-enabled": false, "encryption": 0, "preallocation": 0']
-    settings += ['"peer-port": %d, "download-dir": "%s"' % (free_port(address), folder)]
-    return "{%s}" % ", ".join(settings)
 
 
 class Alone(Swarm):
     """What others cannot show."""
 
     def test_two_torrents_do_not_need_two_ports(self):
-        other = Torrent(self.folder, 3_000_000, self.tracker.url, name="other", seed=2)
+        other = Torrent(self.folder, os.urandom(3_000_000), self.tracker.url, name="other")
         both = [self.torrent, other]
-        folder = self.new_folder()
-        for torrent in both:
-            shutil.copy(os.path.join(torrent.folder, torrent.name), folder)
-        seed = self.seed("--no-announce", folder=folder, torrents=both)
+        seed = self.seed("--no-announce", torrents=both)
         connect = ["--no-announce", "--connect", "%s:%d" % (seed.host, seed.port)]
         self.downloads(self.new_folder(), *connect, torrents=both)
         self.ends_well(seed)
@@ -272,8 +213,8 @@ class Alone(Swarm):
         self.ends_well(fast)
 
     def test_a_tracker_that_is_away_for_a_while_does_not_end_anything(self):
-        dead = Torrent(self.folder, 100_000, "http://%s:1/announce" % new_address(), name="dead")
-        seed = self.peer(dead.folder, torrents=[dead])
+        dead = Torrent(self.folder, b"dead", "http://%s:1/announce" % new_address())
+        seed = self.peer(self.new_folder(), torrents=[dead])
         line = seed.process.stderr.readline()
         self.assertIn("cannot announce", line)
         self.assertIn("again in 50 s", line)

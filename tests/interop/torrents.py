@@ -1,62 +1,28 @@
-"""What tests of BitTorrent need: torrents, a tracker, a peer that is a script, and other people's.
-
-Clients have rules about addresses: one connection for each, or none with their own. So every peer
-has its own in 127.0.0.0/8, which Linux takes as it is.
+"""Torrents, and the programs that exchange them: each on a loopback address of its own, since most
+refuse a peer that has their own, or a second one with the same.
 """
 
 import hashlib
-import itertools
+import json
 import os
 import random
+import select
 import shutil
 import socket
-import struct
+import stat
 import subprocess
 import sys
-import threading
+import tempfile
 import time
-import unittest
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote_to_bytes
+from functools import lru_cache
+from urllib.parse import quote_from_bytes
 
-from support import HOST, TOO_LONG
+from support import TOO_LONG
 
+# aria2 tries encryption for seconds first, and Transmission lets nobody download for its first ten.
+EXCHANGE_TOO_LONG = 6 * TOO_LONG
 
-def python_with_libtorrent():
-    """Debian's libtorrent belongs to Debian's Python."""
-    for python in [sys.executable, "/usr/bin/python3"]:
-        command = [python, "-c", "import libtorrent"]
-        if shutil.which(python) and subprocess.run(command, capture_output=True).returncode == 0:
-            return python
-    return None
-
-
-LIBTORRENT = python_with_libtorrent()
-
-needs_libtorrent = unittest.skipUnless(LIBTORRENT, "libtorrent for Python is not installed")
-needs_aria2 = unittest.skipUnless(shutil.which("aria2c"), "aria2 is not installed")
-needs_ctorrent = unittest.skipUnless(shutil.which("ctorrent"), "ctorrent is not installed")
-needs_transmission = unittest.skipUnless(
-    shutil.which("transmission-daemon") and shutil.which("transmission-remote"),
-    "transmission-daemon is not installed",
-)
-
-MEGABYTE = 1024 * 1024
-
-# Several runs on one machine are not in each other's way.
-_addresses = ("127.%d.%d.%d" % (50 + os.getpid() % 150, os.getpid() // 150 % 250, last)
-              for last in itertools.count(2))
-
-
-def new_address():
-    """An address for one more peer."""
-    return next(_addresses)
-
-
-def free_port(address):
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return probe.getsockname()[1]
+PIECE = 128 * 1024
 
 
 def bencode(value):
@@ -66,253 +32,211 @@ def bencode(value):
         value = value.encode()
     if isinstance(value, bytes):
         return b"%d:%s" % (len(value), value)
-    if isinstance(value, list):
-        return b"l%se" % b"".join(map(bencode, value))
-    pairs = sorted((key.encode(), item) for key, item in value.items())
+    pairs = sorted(value.items())
     return b"d%se" % b"".join(bencode(key) + bencode(item) for key, item in pairs)
 
 
 class Torrent:
-    """A file, what describes it, and a folder where it is."""
+    """A file in a folder of its own, and its torrent. Private: its peers come from the tracker."""
 
-    def __init__(self, folder, size, announce=None, piece_length=64 * 1024, name="data.bin", seed=1):
+    def __init__(self, folder, data, announce, name="data.bin", piece_length=PIECE):
+        self.folder = tempfile.mkdtemp(dir=folder)
+        self.data = data
         self.name = name
-        made_up = random.Random(seed)
-        # It makes no more than some hundred megabytes at a time.
-        parts = [made_up.randbytes(min(size - at, MEGABYTE)) for at in range(0, size, MEGABYTE)]
-        self.data = b"".join(parts)
         self.piece_length = piece_length
-        self.folder = os.path.join(folder, "seed-" + name)
-        os.makedirs(self.folder)
-        with open(os.path.join(self.folder, name), "wb") as file:
-            file.write(self.data)
+        pieces = [data[at : at + piece_length] for at in range(0, len(data), piece_length)]
+        self.pieces = len(pieces)
         info = {
-            "length": size,
+            "length": len(data),
             "name": name,
             "piece length": piece_length,
-            "pieces": b"".join(map(sha1, self.pieces())),
-            # No table of nodes, no exchange of peers: nobody is found but through the tracker.
+            "pieces": b"".join(hashlib.sha1(piece).digest() for piece in pieces),
             "private": 1,
         }
-        self.info_hash = sha1(bencode(info))
-        self.path = os.path.join(folder, name + ".torrent")
+        self.info_hash = hashlib.sha1(bencode(info)).digest()
+        self.query = "info_hash=" + quote_from_bytes(self.info_hash)
+        self.path = os.path.join(self.folder, "a.torrent")
         with open(self.path, "wb") as file:
-            file.write(bencode({"info": info, **({"announce": announce} if announce else {})}))
-
-    def pieces(self):
-        starts = range(0, len(self.data), self.piece_length)
-        return [self.data[start : start + self.piece_length] for start in starts]
-
-    def is_in(self, folder):
-        with open(os.path.join(folder, self.name), "rb") as file:
-            return file.read() == self.data
+            file.write(bencode({"announce": announce, "info": info}))
 
 
-def sha1(data):
-    return hashlib.sha1(data).digest()
+class Client:
+    """A running program that seeds or downloads a torrent. It is there when `start` returns."""
 
+    # What has to be there to run it.
+    programs = []
 
-class Tracker:
-    """The least that clients take for a tracker. It remembers who has announced what."""
+    @classmethod
+    def is_here(cls):
+        return all(map(shutil.which, cls.programs))
 
-    def __init__(self):
-        tracker = self
-        self.seen = []
-        self.peers = {}
-        self.changed = threading.Condition()
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                tracker.answer(self)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer((HOST, 0), Handler)
-        self.server.daemon_threads = True
-        self.url = "http://%s:%d/announce" % self.server.server_address
-        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
-        self.thread.start()
-
-    def answer(self, request):
-        if not request.path.startswith("/announce?"):
-            return request.send_error(404)
-        query = dict(item.split("=", 1) for item in request.path.partition("?")[2].split("&"))
-        info_hash = unquote_to_bytes(query["info_hash"])
-        host = request.client_address[0]
-        peer = socket.inet_aton(host) + struct.pack(">H", int(query["port"]))
-        with self.changed:
-            peers = self.peers.setdefault(info_hash, set())
-            others = b"".join(other for other in peers if other != peer)
-            if query.get("event") == "stopped":
-                peers.discard(peer)
-            else:
-                peers.add(peer)
-            self.seen.append((host, query.get("event") or None, int(query["left"])))
-            self.changed.notify_all()
-        reply = bencode({"interval": 1800, "peers": others})
-        request.send_response(200)
-        request.send_header("Content-Length", str(len(reply)))
-        request.end_headers()
-        request.wfile.write(reply)
-
-    def wait_for(self, host, event=..., left=...):
-        """Until this host has announced that."""
-
-        def matches(seen):
-            wanted = (host, event, left)
-            return all(want in (..., got) for want, got in zip(wanted, seen))
-
-        with self.changed:
-            came = self.changed.wait_for(lambda: any(map(matches, self.seen)), 2 * TOO_LONG)
-            assert came, "no announce of %s, only %s" % ((host, event, left), self.seen)
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
-
-
-CHOKE, UNCHOKE, INTERESTED, NOT_INTERESTED, HAVE, BITFIELD, REQUEST, PIECE, CANCEL = range(9)
-BLOCK = 16 * 1024
-
-
-class Wire:
-    """One end of a connection between peers. It takes nothing but what BEP 3 has."""
-
-    def __init__(self, stream, info_hash, peer_id=None):
-        self.stream = stream
-        stream.settimeout(TOO_LONG)
-        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.unread = b""
-        self.received = 0
-        peer_id = peer_id or b"-PY0000-" + random.randbytes(12)
-        stream.sendall(b"\x13BitTorrent protocol" + bytes(8) + info_hash + peer_id)
-        greeting = self._read(68)
-        assert greeting[:20] == b"\x13BitTorrent protocol", greeting
-        assert greeting[28:48] == info_hash, greeting
-
-    @staticmethod
-    def connect(source, address, info_hash):
-        stream = socket.create_connection(address, TOO_LONG, source_address=(source, 0))
-        return Wire(stream, info_hash)
-
-    def send(self, kind, *numbers, data=b""):
-        body = struct.pack(">%dI" % len(numbers), *numbers) + data
-        self.stream.sendall(struct.pack(">IB", 1 + len(body), kind) + body)
-
-    def message(self):
-        """The next that is not just a sign of life: its kind, and what follows."""
-        while True:
-            (length,) = struct.unpack(">I", self._read(4))
-            assert length <= 9 + BLOCK, length
-            if length:
-                body = self._read(length)
-                return body[0], body[1:]
-
-    def expect(self, wanted):
-        """Reads on to a message of this kind."""
-        while True:
-            kind, body = self.message()
-            if kind == wanted:
-                return body
-
-    def close(self):
-        self.stream.close()
-
-    def _read(self, count):
-        while len(self.unread) < count:
-            piece = self.stream.recv(256 * 1024)
-            if not piece:
-                raise ConnectionError("the peer has closed")
-            self.unread += piece
-            self.received += len(piece)
-        data, self.unread = self.unread[:count], self.unread[count:]
-        return data
-
-
-class ScriptedSeed:
-    """A seed that says it has everything and sends what `block(piece, begin, length)` makes up."""
-
-    def __init__(self, torrent, block):
+    def __init__(self, torrent, is_seed):
         self.torrent = torrent
-        self.block = block
-        self.address = new_address()
-        self.listener = socket.create_server((self.address, 0))
-        self.port = self.listener.getsockname()[1]
-        self.sent = 0
-        self.accepted = 0
-        self.threads = [threading.Thread(target=self._accept)]
-        self.threads[0].start()
+        self.is_seed = is_seed
+        self.folder = tempfile.mkdtemp(dir=torrent.folder)
+        self.file = os.path.join(self.folder, "data.bin")
+        if is_seed:
+            with open(self.file, "wb") as file:
+                file.write(torrent.data)
+        self.ip = "127.%d.%d.%d" % tuple(random.randint(1, 254) for _ in range(3))
+        self.port = free_port(self.ip)
+        with open(os.path.join(self.folder, "log"), "wb") as log:
+            self.process = subprocess.Popen(
+                self.command(),
+                cwd=self.folder,
+                env={**os.environ, "HOME": self.folder},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
-    def _accept(self):
-        while True:
-            try:
-                stream, _ = self.listener.accept()
-            except OSError:
-                return
-            self.accepted += 1
-            thread = threading.Thread(target=self._serve, args=[stream])
-            self.threads.append(thread)
-            thread.start()
+    def wait(self):
+        """Waits until it has the file: by default, until it has ended well."""
+        try:
+            status = self.process.wait(EXCHANGE_TOO_LONG)
+        except subprocess.TimeoutExpired:
+            status = "still running"
+        assert status == 0, "%s: %s" % (status, self.log())
 
-    def _serve(self, stream):
-        with stream:
-            try:
-                wire = Wire(stream, self.torrent.info_hash)
-                pieces = len(self.torrent.pieces())
-                bits = int("1" * pieces + "0" * (-pieces % 8), 2)
-                wire.send(BITFIELD, data=bits.to_bytes(-(-pieces // 8), "big"))
-                wire.expect(INTERESTED)
-                wire.send(UNCHOKE)
-                while True:
-                    piece, begin, length = struct.unpack(">III", wire.expect(REQUEST))
-                    wire.send(PIECE, piece, begin, data=self.block(piece, begin, length))
-                    self.sent += 1
-            except (OSError, AssertionError):
-                return
+    def log(self):
+        with open(os.path.join(self.folder, "log"), "rb") as log:
+            return log.read()[-2000:].decode(errors="replace")
 
-    def close(self):
-        # Closing alone does not wake who waits in accept().
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        for thread in self.threads:
-            thread.join(TOO_LONG)
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
 
 
-ARIA2 = [
-    "aria2c",
-    "--no-conf=true",
-    "--enable-dht=false",
-    "--enable-dht6=false",
-    "--enable-peer-exchange=false",
-    "--bt-enable-lpd=false",
-    "--disable-ipv6=true",
-    "--allow-overwrite=true",
-    "--file-allocation=none",
-    "--bt-require-crypto=false",
-    "--bt-min-crypto-level=plain",
-    "--follow-torrent=false",
-    "--bt-tracker-connect-timeout=5",
-    "--bt-tracker-timeout=10",
-    "--summary-interval=0",
-    "--show-console-readout=false",
-]
+class Aria2(Client):
+    programs = ["aria2c"]
+
+    def command(self):
+        how = ["--bt-seed-unverified=true", "--seed-ratio=0.0"] if self.is_seed else ["--seed-time=0"]
+        return [
+            "aria2c",
+            "--no-conf=true",
+            # UDP trackers are left out without; a private torrent keeps it silent.
+            "--enable-dht=true",
+            "--dht-listen-port=%d" % free_port(self.ip),
+            "--dht-file-path=" + os.path.join(self.folder, "dht"),
+            "--enable-dht6=false",
+            "--enable-peer-exchange=false",
+            "--bt-enable-lpd=false",
+            "--disable-ipv6=true",
+            "--interface=" + self.ip,
+            "--listen-port=%d" % self.port,
+            "--dir=" + self.folder,
+            "--allow-overwrite=true",
+            "--file-allocation=none",
+            "--follow-torrent=false",
+            "--summary-interval=0",
+            "--show-console-readout=false",
+            *how,
+            self.torrent.path,
+        ]
 
 
-def aria2(address, folder, torrent, *flags):
-    """Its command. (It tries to encrypt first, and ticks once a second.)"""
-    port = free_port(address)
-    where = ["--interface=" + address, "--listen-port=%d" % port, "--dir=" + folder]
-    return [*ARIA2, *where, *flags, torrent.path]
+class CTorrent(Client):
+    """An old client: HTTP/1.0 without Host, no extension of the protocol."""
+
+    programs = ["ctorrent"]
+
+    def command(self):
+        # Hours to seed after the download.
+        command = ["ctorrent", "-i", self.ip, "-p", str(self.port), "-s", self.file]
+        return [*command, "-e", "1" if self.is_seed else "0", self.torrent.path]
 
 
-def libtorrent(address, folder, torrent, mode):
-    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "libtorrent_peer.py")
-    return [LIBTORRENT, script, address, str(free_port(address)), torrent.path, folder, mode]
+class LibTorrent(Client):
+    """The engine of qBittorrent and Deluge."""
+
+    @classmethod
+    def is_here(cls):
+        return python_with_libtorrent() is not None
+
+    def command(self):
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "libtorrent_peer.py")
+        what = ["seed" if self.is_seed else "leech", self.ip, str(self.port)]
+        return [python_with_libtorrent(), script, *what, self.torrent.path, self.folder]
 
 
-def ctorrent(address, folder, torrent):
-    where = ["-i", address, "-p", str(free_port(address))]
-    # It ends when it has everything.
-    return ["ctorrent", *where, "-e", "0", "-s", os.path.join(folder, torrent.name), torrent.path]
+class Transmission(Client):
+    programs = ["transmission-daemon"]
+
+    def command(self):
+        # Written to by the script that it runs when it is done.
+        self.done = os.path.join(self.folder, "done")
+        os.mkfifo(self.done)
+        self.reader = os.open(self.done, os.O_RDONLY | os.O_NONBLOCK)
+        script = os.path.join(self.folder, "script")
+        with open(script, "w") as file:
+            file.write("#!/bin/sh\necho done >%s\n" % self.done)
+        os.chmod(script, stat.S_IRWXU)
+        watched = os.path.join(self.folder, "watched")
+        os.mkdir(watched)
+        shutil.copy(self.torrent.path, watched)
+        settings = {
+            "bind-address-ipv4": self.ip,
+            "bind-address-ipv6": "::1",
+            "dht-enabled": False,
+            "lpd-enabled": False,
+            "pex-enabled": False,
+            "utp-enabled": False,
+            "port-forwarding-enabled": False,
+            "encryption": 0,
+            "peer-port": self.port,
+            "rpc-enabled": False,
+            "download-dir": self.folder,
+            "preallocation": 0,
+            "script-torrent-done-enabled": True,
+            "script-torrent-done-filename": script,
+            "watch-dir": watched,
+            "watch-dir-enabled": True,
+        }
+        with open(os.path.join(self.folder, "settings.json"), "w") as file:
+            json.dump(settings, file)
+        return ["transmission-daemon", "--foreground", "--config-dir", self.folder]
+
+    def wait(self):
+        ready, _, _ = select.select([self.reader], [], [], EXCHANGE_TOO_LONG)
+        assert ready, "not done: " + self.log()
+
+    def kill(self):
+        super().kill()
+        os.close(self.reader)
+
+
+CLIENTS = {
+    "aria2": Aria2,
+    "ctorrent": CTorrent,
+    "libtorrent": LibTorrent,
+    "transmission": Transmission,
+}
+
+
+@lru_cache()
+def python_with_libtorrent():
+    """The system's Python may have it, and the one that runs this not."""
+    for python in [sys.executable, "/usr/bin/python3"]:
+        try:
+            subprocess.run([python, "-c", "import libtorrent"], check=True, capture_output=True)
+            return python
+        except (OSError, subprocess.CalledProcessError):
+            pass
+    return None
+
+
+def free_port(ip):
+    """Nobody else has this address, so nobody takes it meanwhile."""
+    with socket.socket() as probe:
+        probe.bind((ip, 0))
+        return probe.getsockname()[1]
+
+
+def until(what, is_so):
+    """Asks until the answer is yes."""
+    end = time.monotonic() + EXCHANGE_TOO_LONG
+    while not is_so():
+        assert time.monotonic() < end, "never so: " + what
+        time.sleep(0.05)

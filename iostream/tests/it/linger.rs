@@ -130,6 +130,26 @@ fn a_peer_that_has_closed_is_not_waited_for() {
 }
 
 #[test]
+fn without_lingering_nothing_is_lost_and_an_open_peer_is_not_waited_for() {
+    for kind in [Kind::Tcp, Kind::Unix, Kind::Memory] {
+        on_loop(async move {
+            for length in [0, 10, 4_000_000] {
+                let (one, mut other) = kind.streams();
+                one.set_linger_timeout(Duration::ZERO);
+                let closes = Closes::new();
+                one.on_close(closes.clone());
+                let sent = pattern(length);
+                one.write(&sent).await.unwrap();
+                drop(one);
+                let received = other.read_until_close(length).await.unwrap();
+                assert!(received == sent, "{kind:?}, {length}");
+                until(|| closes.count() == 1).await;
+            }
+        });
+    }
+}
+
+#[test]
 fn a_peer_that_does_not_read_is_given_up_after_a_minute() {
     for kind in [Kind::Unix, Kind::Memory] {
         on_virtual_loop(async move {
