@@ -42,6 +42,8 @@ class Tracker:
 
         self.server = ThreadingHTTPServer((HOST, 0), Handler)
         self.server.daemon_threads = True
+        # Who leaves does not wait for the answer.
+        self.server.handle_error = lambda *_: None
         self.url = "http://%s:%d/announce" % self.server.server_address
         self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
         self.thread.start()

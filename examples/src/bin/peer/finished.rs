@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use ioloop::IoLoop;
 
+use crate::begun::Received;
 use crate::blame::Digest;
-use crate::requests::Received;
 use crate::swarm::Swarm;
 use crate::wire::Message;
 

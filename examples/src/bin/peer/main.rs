@@ -20,7 +20,9 @@
 
 mod announce;
 mod announcer;
+mod backlog;
 mod backoff;
+mod begun;
 mod bitfield;
 mod blame;
 mod candidates;
@@ -83,17 +85,21 @@ fn run(flags: &Flags) -> Result<(), BoxError> {
         .iter()
         .map(|file| Torrent::open(Path::new(file), Path::new(folder)).map(Rc::new));
     let torrents = torrents.collect::<Result<Vec<Rc<Torrent>>, BoxError>>()?;
-    let session = Session::new(limit(flags, "upload-limit"), limit(flags, "download-limit"));
+    let session = Session::new(flags.find("upload-limit"), flags.find("download-limit"));
     let server = TcpServer::new(Door(Rc::clone(&session)))
         .max_connections(INCOMING_MAX)
         .when_full(WhenFull::Close);
     let addresses = server.listen(flags.address())?;
     let listening = addresses[0].ip().ok_or("this is no address to listen at")?;
     session.address.set(listening);
-    println!("listening on {listening}");
     let plan = Rc::new(plan(flags));
+    let interrupt = signals::Listener::new(signals::SIGINT)?;
+    let terminate = signals::Listener::new(signals::SIGTERM)?;
+    // Whoever has read this may send us a signal.
+    println!("listening on {listening}");
     let work = async {
-        let sharing = or(share(&torrents, &session, &plan), until_signal());
+        let signal = async { Ok(or(interrupt.recv(), terminate.recv()).await?) };
+        let sharing = or(share(&torrents, &session, &plan), signal);
         let showing = async { match progress::show(&torrents).await {} };
         let result = or(sharing, showing).await;
         zip(server.shutdown(GRACE), leave(&torrents)).await;
@@ -135,21 +141,10 @@ async fn leave(torrents: &[Rc<Torrent>]) {
     }
 }
 
-async fn until_signal() -> Result<(), BoxError> {
-    let interrupt = signals::Listener::new(signals::SIGINT)?;
-    let terminate = signals::Listener::new(signals::SIGTERM)?;
-    Ok(or(interrupt.recv(), terminate.recv()).await?)
-}
-
-/// `--upload-limit` or `--download-limit`; none if it is not given.
-fn limit(flags: &Flags, name: &str) -> Option<u64> {
-    flags.all(name).last().map(|_| flags.get(name, 0))
-}
-
 fn plan(flags: &Flags) -> Plan {
     let connect = flags.all("connect").flat_map(|peer| resolve(peer, flags));
-    let seed_time = flags.all("seed-time").last().map(|_| {
-        Duration::try_from_secs_f64(flags.get("seed-time", 0.0))
+    let seed_time = flags.find("seed-time").map(|seconds| {
+        Duration::try_from_secs_f64(seconds)
             .unwrap_or_else(|error| flags.fail(&format!("--seed-time: {error}")))
     });
     Plan {

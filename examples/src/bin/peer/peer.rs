@@ -4,12 +4,13 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use crate::backlog::backlog;
 use crate::bitfield::Bitfield;
 use crate::choker::{Candidate, PeerKey};
 use crate::handshake::PeerId;
 use crate::link::Link;
 use crate::meter::Meter;
-use crate::requests::{self, Requests};
+use crate::requests::Requests;
 use crate::wire::Message;
 
 #[derive(Debug)]
@@ -120,7 +121,7 @@ impl Peer {
             return;
         }
         let owed = requests.owed_by(key);
-        let wanted = requests::backlog(self.down.rate(now), self.is_snubbing);
+        let wanted = backlog(self.down.rate(now), self.is_snubbing);
         if owed == 0 {
             self.last_block = now;
         }

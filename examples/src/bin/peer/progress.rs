@@ -174,7 +174,7 @@ impl Status {
                 left: 0,
             } => {
                 let _ = down;
-                format!("complete  {counts}  up {}  {peers} peers", rate(*up))
+                format!("complete  {counts}  up {}  {}", rate(*up), counted(*peers))
             }
             State::Sharing {
                 peers,
@@ -183,7 +183,8 @@ impl Status {
                 left,
             } => {
                 let (down, up, time) = (rate(*down), rate(*up), time_left(*left, *down));
-                format!("{percent:3} %  {counts}  down {down}  up {up}  {peers} peers  {time} left")
+                let peers = counted(*peers);
+                format!("{percent:3} %  {counts}  down {down}  up {up}  {peers}  {time} left")
             }
         };
         let name: String = self.name.chars().take(NAME_MAX).collect();
@@ -204,6 +205,13 @@ fn bar(share: f64, columns: usize) -> String {
     let (full, half) = (halves / 2, halves % 2);
     let rest = columns - full - half;
     ["━".repeat(full), "╸".repeat(half), "─".repeat(rest)].concat()
+}
+
+fn counted(peers: usize) -> String {
+    match peers {
+        1 => "1 peer".to_owned(),
+        _ => format!("{peers} peers"),
+    }
 }
 
 fn rate(bytes: f64) -> String {

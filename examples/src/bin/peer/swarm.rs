@@ -14,6 +14,7 @@ use fastrand::Rng;
 use ioloop::IoLoop;
 use iostream::Error;
 
+use crate::begun::Received;
 use crate::bitfield::Bitfield;
 use crate::blame::Blame;
 use crate::candidates::Candidates;
@@ -23,7 +24,7 @@ use crate::layout::{Block, Layout};
 use crate::link::Link;
 use crate::meter::Meter;
 use crate::peer::Peer;
-use crate::requests::{Arrival, Received, Requests};
+use crate::requests::{Arrival, Requests};
 use crate::session::Session;
 use crate::storage::Storage;
 use crate::wire::Message;

@@ -1,11 +1,11 @@
 //! Sending blocks: which one is decided at the last moment, when the limit lets it pass.
 
 use std::convert::Infallible;
-use std::io::{self, IoSlice};
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use ioloop::{IoLoop, RunBlocking};
+use ioloop::{IoLoop, Task};
 use iostream::RateLimiter;
 use tcpserver::BoxError;
 
@@ -30,32 +30,27 @@ pub(crate) async fn upload(
         files.read(block).await?;
         link.look_at_wanted(|wanted| files.prepare(wanted));
         let data = files.here(block).unwrap_or_default();
+        let message = [&piece_header(&block), data].concat();
+        let mut rest = &message[..];
         link.writer.flush().await?;
-        let header = piece_header(&block);
-        let mut grant = limiter.permit(header.len() + data.len()).await;
+        let mut grant = limiter.permit(rest.len()).await;
         if !link.take(block) {
             continue;
         }
         link.begin_block();
-        let mut rest = data;
-        // Were it granted less than the header, that would be charged to the next turn.
-        let (now, later) =
-            rest.split_at(grant.bytes().saturating_sub(header.len()).min(rest.len()));
-        let parts = [IoSlice::new(&header), IoSlice::new(now)];
-        link.writer.write_vectored(&parts).await?;
-        grant.charge(header.len() + now.len());
-        sent(now.len() as u64);
-        rest = later;
-        while !rest.is_empty() {
-            link.writer.flush().await?;
-            grant = limiter.permit(rest.len()).await;
+        loop {
             let (now, later) = rest.split_at(grant.bytes());
             link.writer.write(now).await?;
             grant.charge(now.len());
-            sent(now.len() as u64);
             rest = later;
+            if rest.is_empty() {
+                break;
+            }
+            link.writer.flush().await?;
+            grant = limiter.permit(rest.len()).await;
         }
         link.end_block();
+        sent(block.length.into());
     }
 }
 
@@ -68,7 +63,7 @@ pub(crate) struct ReadAhead {
     layout: Layout,
     here: Window,
     bytes: Vec<u8>,
-    coming: Option<(Window, RunBlocking<io::Result<Vec<u8>>>)>,
+    coming: Option<(Window, Task<io::Result<Vec<u8>>>)>,
 }
 
 /// From where to where in a torrent.
@@ -114,13 +109,15 @@ impl ReadAhead {
         }
     }
 
-    fn begin(&self, block: Block) -> (Window, RunBlocking<io::Result<Vec<u8>>>) {
+    fn begin(&self, block: Block) -> (Window, Task<io::Result<Vec<u8>>>) {
         let rest = self.layout.piece_length(block.piece) - block.begin;
         let length = rest.min(AHEAD.max(block.length));
         let storage = Arc::clone(&self.storage);
         let read = move || storage.read(block.piece, block.begin, length);
         let window = self.window(Block { length, ..block });
-        (window, IoLoop::current().run_blocking(read))
+        let io_loop = IoLoop::current();
+        // A task of its own: nobody awaits it for a while, and made-up time stands still meanwhile.
+        (window, io_loop.spawn(io_loop.run_blocking(read)))
     }
 
     fn is_in(&self, window: &Window, block: Block) -> bool {
