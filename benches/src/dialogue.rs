@@ -64,7 +64,7 @@ fn begin_echo(
 }
 
 /// The requests that one connection sends at once, and how much of their answers has come.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Dialogue {
     request: Vec<u8>,
     answer: Vec<u8>,
@@ -77,7 +77,7 @@ pub struct Dialogue {
 }
 
 /// In what a dialogue's exchanges differ.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Change {
     /// In a byte of each request, so that the answer to one is not taken for the next one's.
     ByteAt(usize),

@@ -11,6 +11,8 @@ pub enum Head {
     Small,
     /// Twelve fields in 700 bytes.
     Browser,
+    /// The connection ends with the answer.
+    Closing,
 }
 
 impl Head {
@@ -18,6 +20,7 @@ impl Head {
         let fields = match self {
             Head::Small => "",
             Head::Browser => BROWSER_FIELDS,
+            Head::Closing => "Connection: close\r\n",
         };
         format!("GET / HTTP/1.1\r\nHost: {server}\r\n{fields}\r\n").into_bytes()
     }

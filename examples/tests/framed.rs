@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Longer than anything here takes: who waits for it has found a bug.
-const TOO_LONG: Duration = Duration::from_secs(20);
+const TOO_LONG: Duration = Duration::from_secs(60);
 
 /// A running server, which is killed when it goes out of scope.
 struct Server {
@@ -21,7 +21,11 @@ struct Server {
 
 impl Server {
     fn start(flags: &[&str]) -> Server {
-        let mut child = framed("serve", flags)
+        Server::start_command(&mut framed("serve", flags))
+    }
+
+    fn start_command(command: &mut Command) -> Server {
+        let mut child = command
             .args(["--port", "0"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -351,6 +355,39 @@ fn no_connection_is_missing_from_the_status_or_says_something_else() {
         server.log_line();
     }
     drop(clients);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_status_of_several_processes_does_not_leave_one_out() {
+    let mut server = Server::start(&["--processes", "3"]);
+    assert!(server.log_line().contains("started the workers"));
+    let mut client = server.connect();
+    client.ask(b"hello");
+    client.say("00000");
+    server.signal(Signal::USR1);
+    let mut lines: Vec<String> = (0..4).map(|_| server.log_line()).collect();
+    lines.sort();
+    let peer = client.stream.local_addr().unwrap();
+    assert!(lines[0].starts_with(&format!("{peer} state=")), "{lines:?}");
+    let are = |count: &str| lines.iter().filter(|line| line.ends_with(count)).count();
+    assert_eq!((are(": 0 connections"), are(": 1 connections")), (2, 1));
+    let log = server.log_after_interrupt();
+    assert_eq!(log.matches("drained").count(), 3, "{log}");
+}
+
+#[test]
+fn a_log_line_does_not_lack_its_file_and_line() {
+    let mut server = Server::start_command(framed("serve", &[]).env("RUST_LOG", "debug"));
+    let mut client = server.connect();
+    client.ask(b"hello");
+    let peer = client.stream.local_addr().unwrap();
+    drop(client);
+    let line = server.log_line();
+    assert!(line.contains(&format!(" peer={peer}")), "{line}");
+    let number = between(&line, ".rs:", ":").parse::<u32>();
+    assert!(number.is_ok(), "{line}");
+    server.log_after_interrupt();
 }
 
 #[test]

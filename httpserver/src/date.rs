@@ -3,12 +3,13 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// A date as RFC 9110 (5.6.7) wants it: `Sun, 06 Nov 1994 08:49:37 GMT`.
-type Date = [u8; 29];
+/// A line with the date as RFC 9110 (5.6.7) wants it: `Date: Sun, 06 Nov 1994 08:49:37 GMT`, and
+/// CR LF.
+type Line = [u8; 37];
 
 #[derive(Clone, Copy)]
 struct Made {
-    date: Date,
+    line: Line,
     /// On the loop's clock, from the first to just before the other.
     valid: (Instant, Instant),
 }
@@ -17,15 +18,15 @@ thread_local! {
     static LAST: Cell<Option<Made>> = const { Cell::new(None) };
 }
 
-/// The date at `now`, which is the loop's.
-pub(crate) fn date(now: Instant) -> Date {
+/// The field at `now`, which is the loop's.
+pub(crate) fn date_line(now: Instant) -> Line {
     let last = LAST.get();
     match last.filter(|last| last.valid.0 <= now && now < last.valid.1) {
-        Some(last) => last.date,
+        Some(last) => last.line,
         None => {
             let made = make(now);
             LAST.set(Some(made));
-            made.date
+            made.line
         }
     }
 }
@@ -38,10 +39,10 @@ fn make(now: Instant) -> Made {
     let time = SystemTime::now();
     let since_epoch = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let rest = Duration::from_secs(1) - Duration::from_nanos(since_epoch.subsec_nanos().into());
-    let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(since_epoch.as_secs()));
-    let date = text.as_bytes().try_into();
+    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(since_epoch.as_secs()));
+    let line = format!("Date: {date}\r\n").as_bytes().try_into();
     Made {
-        date: date.expect("dates have 29 characters until the year 9999"),
+        line: line.expect("dates have 29 characters until the year 9999"),
         valid: (now, now + rest),
     }
 }
@@ -53,14 +54,15 @@ mod tests {
     #[test]
     fn a_date_is_kept_for_the_rest_of_its_second_and_no_longer() {
         let now = ioloop::IoLoop::current().now();
-        let first = date(now);
-        assert_eq!(date(now), first);
+        let first = date_line(now);
+        assert_eq!(date_line(now), first);
         let (from, until) = LAST.get().unwrap().valid;
         assert!(from == now && until - now <= Duration::from_secs(1));
         // A loop with a clock of its own does not get the other's.
-        date(now - Duration::from_secs(1));
+        date_line(now - Duration::from_secs(1));
         assert!(LAST.get().unwrap().valid.0 < now);
-        let text = std::str::from_utf8(&first).unwrap();
+        let line = std::str::from_utf8(&first).unwrap();
+        let text = line.strip_prefix("Date: ").unwrap().trim_end();
         assert!(httpdate::parse_http_date(text).is_ok(), "{text}");
     }
 }

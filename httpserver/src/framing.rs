@@ -7,8 +7,9 @@ use crate::reject::{BAD_REQUEST, BODY_TOO_LARGE, EXPECTATION_FAILED, NOT_IMPLEME
 use crate::target::is_host;
 
 /// Where a request's body ends (RFC 9112, 6.3).
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Framing {
+    #[default]
     None,
     Length(u64),
     Chunked,

@@ -1,23 +1,27 @@
 //! A request's head: parsed once, kept as it came, with what decides how its message goes on.
 
-use std::fmt;
-use std::mem::MaybeUninit;
+use std::cell::Cell;
+use std::mem::{self, MaybeUninit};
 use std::rc::Rc;
+use std::{fmt, str};
 
 use http::{Method, Version};
-use httparse::Status;
+use httparse::{Header, Status};
 
 use crate::framing::{Fields, Framing};
 use crate::headers::Headers;
 use crate::reject::{BAD_REQUEST, HEAD_TOO_LARGE, Reject, VERSION_NOT_SUPPORTED};
-use crate::scan::{Extent, Scanner};
+use crate::scan::Scanner;
 use crate::target::{authority, check_target};
 
 /// A head that was found to be in order.
-#[derive(Debug)]
+///
+/// The request and its connection share one. Most requests are over before the next is parsed,
+/// which then takes the place that the thread has kept.
+#[derive(Debug, Default)]
 pub(crate) struct Head {
     /// From the request line to the last header field, as they came. ASCII up to `fields`.
-    bytes: Rc<[u8]>,
+    bytes: Vec<u8>,
     method: Method,
     /// Where the target begins and ends in `bytes`, and its path begins.
     target: u32,
@@ -49,10 +53,22 @@ impl HeadParser {
         &mut self,
         bytes: &[u8],
         max: usize,
-    ) -> Result<Option<(Head, usize)>, Reject> {
+    ) -> Result<Option<(Rc<Head>, usize)>, Reject> {
+        if self.scanner.is_new() {
+            // Mostly a head arrives in one piece and in order. Whatever else it may be is said by
+            // the scanner, which looks at each byte once however they come.
+            match Head::parse(bytes) {
+                Ok(Some((head, length))) if length <= max => return Ok(Some((head, length))),
+                _ => {}
+            }
+        }
         if let Some(extent) = self.scanner.scan(bytes, max)? {
-            let end = extent.end;
-            return Ok(Some((Head::parse(bytes, &extent)?, end)));
+            return match Head::parse(&bytes[extent.start..extent.end])? {
+                Some((head, length)) if extent.start + length == extent.end => {
+                    Ok(Some((head, extent.end)))
+                }
+                _ => Err(BAD_REQUEST),
+            };
         }
         if !self.request_line_was_checked {
             if let Some(line) = self.scanner.request_line(bytes) {
@@ -69,16 +85,23 @@ impl HeadParser {
     }
 }
 
+thread_local! {
+    static SPARE: Cell<Option<Rc<Head>>> = const { Cell::new(None) };
+}
+
 impl Head {
-    fn parse(bytes: &[u8], extent: &Extent) -> Result<Head, Reject> {
-        let head = &bytes[extent.start..extent.end];
+    /// Parses a head that begins with its request line, and says how long it is; none if it is not
+    /// complete.
+    fn parse(bytes: &[u8]) -> Result<Option<(Rc<Head>, usize)>, Reject> {
         let mut places = [const { MaybeUninit::uninit() }; FIELDS_MAX];
         let mut request = httparse::Request::new(&mut []);
-        match request.parse_with_uninit_headers(head, &mut places) {
-            Ok(Status::Complete(length)) if length == head.len() => {}
-            Ok(_) => return Err(BAD_REQUEST),
-            Err(error) => return Err(explain(error, head)),
-        }
+        let length = match request.parse_with_uninit_headers(bytes, &mut places) {
+            Ok(Status::Complete(length)) => length,
+            Ok(Status::Partial) => return Ok(None),
+            Err(error) => return Err(explain(error, bytes)),
+        };
+        let head = &bytes[..length];
+        check_line_ends(head, request.headers)?;
         let (method, target, path) = check(&request)?;
         let version = match request.version {
             Some(0) => Version::HTTP_10,
@@ -87,27 +110,45 @@ impl Head {
         let fields = Fields::collect(request.headers)?;
         fields.check_host(version)?;
         let framing = fields.framing(version)?;
-        Ok(Head {
+        let expects_continue = fields.expects_continue(version)? && framing != Framing::None;
+        let first_field = request.headers.first();
+
+        let mut place = SPARE
+            .try_with(Cell::take)
+            .ok()
+            .flatten()
+            .unwrap_or_default();
+        let spare = Rc::get_mut(&mut place).expect("what is spare or new has one owner");
+        let mut kept = mem::take(&mut spare.bytes);
+        kept.clear();
+        kept.extend_from_slice(&head[..length - 2]);
+        *spare = Head {
+            bytes: kept,
+            method,
             target: offset(head, target),
             target_end: offset(head, target) + target.len() as u32,
             path: offset(head, target) + path as u32,
-            fields: (extent.fields - extent.start) as u32,
-            keeps_alive: fields.keeps_alive(version),
-            expects_continue: fields.expects_continue(version)? && framing != Framing::None,
-            may_upgrade: fields.may_upgrade(version) && framing == Framing::None,
+            fields: first_field.map_or(length as u32 - 2, |field| offset(head, field.name)),
             version,
             framing,
-            method,
-            bytes: head[..head.len() - 2].into(),
-        })
+            keeps_alive: fields.keeps_alive(version),
+            expects_continue,
+            may_upgrade: fields.may_upgrade(version) && framing == Framing::None,
+        };
+        Ok(Some((place, length)))
     }
 
-    /// The request line, for the log: it outlives the request.
-    pub(crate) fn request_line(&self) -> RequestLine {
-        RequestLine {
-            bytes: self.bytes.clone(),
-            end: self.fields,
+    /// Whoever has used this last gives it back: the thread keeps the place for its next head.
+    pub(crate) fn give_back(self: Rc<Head>) {
+        if Rc::strong_count(&self) == 1 && self.bytes.capacity() <= SPARE_MAX {
+            // While the thread ends there is nowhere to put it.
+            let _ = SPARE.try_with(|spare| spare.set(Some(self)));
         }
+    }
+
+    /// The request line, for the log.
+    pub(crate) fn request_line(&self) -> RequestLine<'_> {
+        RequestLine(&self.bytes[..self.fields as usize])
     }
 
     pub(crate) fn method(&self) -> &Method {
@@ -147,21 +188,34 @@ impl Head {
 
     fn text(&self, start: u32, end: u32) -> &str {
         let bytes = &self.bytes[start as usize..end as usize];
-        std::str::from_utf8(bytes).expect("a target is ASCII")
+        str::from_utf8(bytes).expect("a target is ASCII")
     }
 }
 
 /// What was asked for.
-pub(crate) struct RequestLine {
-    bytes: Rc<[u8]>,
-    end: u32,
-}
+pub(crate) struct RequestLine<'a>(&'a [u8]);
 
-impl fmt::Display for RequestLine {
+impl fmt::Display for RequestLine<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let line = self.bytes[..self.end as usize].trim_ascii_end();
+        let line = self.0.trim_ascii_end();
         let line = &line[..line.len().min(LOGGED_MAX)];
         String::from_utf8_lossy(line).fmt(formatter)
+    }
+}
+
+/// Every line must end in CR LF (see [`Scanner`]), and the first is the request line, where
+/// httparse lets LF alone end a line, and empty lines come first. What it takes for a line's end
+/// is right before each field's name, and twice at the end of the head.
+fn check_line_ends(head: &[u8], fields: &[Header<'_>]) -> Result<(), Reject> {
+    let ends_before =
+        |field: &Header<'_>| head[..offset(head, field.name) as usize].ends_with(b"\r\n");
+    let is_right = !head.starts_with(b"\r")
+        && !head.starts_with(b"\n")
+        && head.ends_with(b"\r\n\r\n")
+        && fields.iter().all(ends_before);
+    match is_right {
+        true => Ok(()),
+        false => Err(BAD_REQUEST.because("a line that does not end in CR LF")),
     }
 }
 
@@ -218,14 +272,19 @@ fn offset(whole: &[u8], part: &str) -> u32 {
 /// twenty.
 const FIELDS_MAX: usize = 100;
 
+/// The largest buffer that a thread keeps for its next head: that of most browsers.
+const SPARE_MAX: usize = 4096;
+
 /// How much of a request line the log is given.
 const LOGGED_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
+
     use super::*;
 
-    fn parse(head: &str) -> Result<Head, Reject> {
+    fn parse(head: &str) -> Result<Rc<Head>, Reject> {
         let parsed = HeadParser::default().parse(head.as_bytes(), 100_000)?;
         let (head, length) = parsed.expect("the head is complete");
         assert!(length > 0);
@@ -266,6 +325,62 @@ mod tests {
                 .unwrap()
                 .is_none()
         );
+    }
+
+    /// Whole, a head is parsed at once; in two pieces, what is wrong is found line by line.
+    #[test]
+    fn a_head_is_understood_alike_whole_and_in_pieces() {
+        let whole = b"GET /a?b HTTP/1.1\r\nHost: a:1\r\nConnection: close\r\nA: b\r\n\r\nGET";
+        let outcome = |head: &Head, length| {
+            let parts = (head.bytes.clone(), head.fields, head.target_end, length);
+            (parts, head.keeps_alive, head.framing)
+        };
+        for place in 0..whole.len() {
+            for inserted in [
+                &b"\n"[..],
+                b"\r",
+                b"\r\n",
+                b" ",
+                b":",
+                b"\0",
+                b"\x80",
+                b"x",
+                b"",
+            ] {
+                for replaced in [0, 1] {
+                    let rest = &whole[(place + replaced).min(whole.len())..];
+                    let bytes = [&whole[..place], inserted, rest].concat();
+                    let at_once = HeadParser::default().parse(&bytes, 1000);
+                    let mut parser = HeadParser::default();
+                    let in_pieces = match parser.parse(&bytes[..3], 1000) {
+                        Ok(_) => parser.parse(&bytes, 1000),
+                        refused => refused,
+                    };
+                    let outcome = |parsed: Result<Option<(Rc<Head>, usize)>, Reject>| -> Result<_, StatusCode> {
+                        let found = parsed.map_err(|reject| reject.status)?;
+                        Ok(found.map(|(head, length)| outcome(&head, length)))
+                    };
+                    let text = bytes.escape_ascii();
+                    assert_eq!(outcome(at_once), outcome(in_pieces), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_head_stays_for_the_next() {
+        let first = parse("POST /1 HTTP/1.0\r\nContent-Length: 7\r\nA: secret\r\n\r\n").unwrap();
+        let second = parse("GET /2 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        assert_eq!(first.target(), "/1", "it is still held");
+        let place = Rc::as_ptr(&second);
+        second.give_back();
+        first.give_back();
+        let third = parse("PUT / HTTP/1.1\r\nHost: b\r\n\r\n").unwrap();
+        assert_ne!(Rc::as_ptr(&third), place, "it was replaced");
+        assert_eq!(third.method(), Method::PUT);
+        assert_eq!((third.framing, third.keeps_alive), (Framing::None, true));
+        assert_eq!(third.headers().into_iter().count(), 1);
+        assert_eq!(third.request_line().to_string(), "PUT / HTTP/1.1");
     }
 
     #[test]

@@ -6,9 +6,8 @@ use std::io::IoSlice;
 use std::mem;
 use std::pin::pin;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use ioloop::IoLoop;
 use iostream::{Error, WriteHalf};
 
 /// The writing half of a connection, and what was not given to it yet.
@@ -41,6 +40,11 @@ impl Output {
 
     pub(crate) fn stream(&self) -> &WriteHalf {
         &self.stream
+    }
+
+    /// The loop's time.
+    pub(crate) fn now(&self) -> Instant {
+        self.stream.io_loop().now()
     }
 
     pub(crate) fn into_stream(self) -> WriteHalf {
@@ -90,40 +94,45 @@ impl Output {
 
     /// Sends what was gathered, and waits until the client has taken it.
     pub(crate) async fn send(&mut self) -> Result<(), Error> {
-        self.send_with(&[]).await
+        match self.gathered.is_empty() && !self.is_queued {
+            true => Ok(()),
+            false => self.send_piece(&[]).await,
+        }
     }
 
     /// As [`send`](Output::send), with something behind it that is too much to gather.
     pub(crate) async fn send_with(&mut self, data: &[u8]) -> Result<(), Error> {
-        let mut pieces = data.chunks(PIECE_MAX);
-        loop {
-            let piece = pieces.next().unwrap_or_default();
-            if piece.is_empty() && self.gathered.is_empty() && !self.is_queued {
-                return Ok(());
-            }
-            let parts = [IoSlice::new(&self.gathered), IoSlice::new(piece)];
-            let result = self.write(&parts).await;
-            self.is_queued = false;
-            self.give_back();
-            result?;
+        for piece in data.chunks(PIECE_MAX) {
+            self.send_piece(piece).await?;
         }
+        Ok(())
+    }
+
+    async fn send_piece(&mut self, piece: &[u8]) -> Result<(), Error> {
+        let parts = [IoSlice::new(&self.gathered), IoSlice::new(piece)];
+        let result = self.write(&parts).await;
+        self.is_queued = false;
+        self.give_back();
+        result
     }
 
     /// Writes, and waits until the client has taken everything.
     async fn write(&self, parts: &[IoSlice<'_>]) -> Result<(), Error> {
-        self.flush().await?;
+        if self.stream.queued() > 0 {
+            self.flush().await?;
+        }
         // With nothing before it, this waits for nobody but the loop.
         self.stream.write_vectored(parts).await?;
-        self.flush().await
+        match self.stream.queued() {
+            0 => Ok(()),
+            _ => self.flush().await,
+        }
     }
 
     /// Waits until the client has taken everything; each time that it takes something its time
-    /// begins anew. Mostly there is nothing to wait for, and no deadline is set.
+    /// begins anew.
     async fn flush(&self) -> Result<(), Error> {
         let mut owed = self.stream.queued();
-        if owed == 0 {
-            return Ok(());
-        }
         self.set_deadline();
         let mut flushing = pin!(self.stream.flush());
         poll_fn(|context| {
@@ -138,8 +147,8 @@ impl Output {
     }
 
     fn set_deadline(&self) {
-        let now = IoLoop::current().now();
-        self.stream.set_deadline(now.checked_add(self.timeout));
+        self.stream
+            .set_deadline(self.now().checked_add(self.timeout));
     }
 
     fn give_back(&mut self) {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::Poll;
 
 use http::{Method, Version};
@@ -33,7 +34,7 @@ use crate::headers::Headers;
 /// ```
 #[doc(alias = "HTTPServerRequest")]
 pub struct Request {
-    head: Head,
+    head: Rc<Head>,
     body: Body,
     connection: Connection,
     /// None for a request that did not come over a stream.
@@ -42,7 +43,7 @@ pub struct Request {
 
 impl Request {
     pub(crate) fn new(
-        head: Head,
+        head: Rc<Head>,
         body: Body,
         connection: Connection,
         closed: Option<PeerClosed>,
@@ -270,7 +271,7 @@ impl Request {
         &self.connection
     }
 
-    pub(crate) fn into_parts(self) -> (Head, Body, Connection) {
+    pub(crate) fn into_parts(self) -> (Rc<Head>, Body, Connection) {
         (self.head, self.body, self.connection)
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use http::{StatusCode, Version};
 
 use crate::body::Body;
-use crate::date::date;
+use crate::date::date_line;
 use crate::response::Response;
 
 /// How a client learns where the body ends (RFC 9112, 6.3).
@@ -71,9 +71,7 @@ pub(crate) fn write_head(
         out.extend_from_slice(b"\r\n");
     }
     if !response.has_date {
-        out.extend_from_slice(b"Date: ");
-        out.extend_from_slice(&date(now));
-        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(&date_line(now));
     }
     out.extend_from_slice(b"\r\n");
 }

@@ -26,8 +26,6 @@ pub(crate) struct Scanner {
 pub(crate) struct Extent {
     /// The request line; before it are empty lines, which a server ignores (RFC 9112, 2.2).
     pub(crate) start: usize,
-    /// The first header field.
-    pub(crate) fields: usize,
     /// Behind the empty line.
     pub(crate) end: usize,
 }
@@ -48,7 +46,6 @@ impl Scanner {
                 (true, true) if self.scanned <= max => {
                     return Ok(Some(Extent {
                         start: self.start,
-                        fields: self.request_line,
                         end: self.scanned,
                     }));
                 }
@@ -85,6 +82,11 @@ impl Scanner {
         (self.request_line > 0).then(|| &bytes[self.start..self.request_line])
     }
 
+    /// Whether nothing was looked at yet, not even empty lines.
+    pub(crate) fn is_new(&self) -> bool {
+        self.scanned == 0
+    }
+
     /// Whether anything but empty lines has arrived.
     pub(crate) fn has_begun(&self) -> bool {
         self.scanned > self.start
@@ -119,8 +121,7 @@ mod tests {
                 let found = pieces
                     .iter()
                     .find_map(|piece| scanner.scan(piece, 100).unwrap());
-                let (start, fields, end) = (2, 18, 29);
-                assert_eq!(found, Some(Extent { start, fields, end }));
+                assert_eq!(found, Some(Extent { start: 2, end: 29 }));
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Sending a response's body, each piece when the client has taken those before.
 
 use std::future::poll_fn;
-use std::io;
 use std::pin::Pin;
+use std::{io, mem};
 
 use futures_lite::Stream;
 
@@ -28,16 +28,16 @@ impl From<iostream::Error> for Unsent {
 
 /// Gathers what follows a response's head if it is here and little, as it mostly is. Otherwise
 /// gives it back for [`send_body`], which can wait.
-pub(crate) fn gather_body(body: Body, end: BodyEnd, output: &mut Output) -> Option<Body> {
-    match (body.kind, end) {
+pub(crate) fn gather_body(body: &mut Body, end: BodyEnd, output: &mut Output) -> Option<Body> {
+    match (&body.kind, end) {
         (_, BodyEnd::Never(_)) | (Kind::Empty, BodyEnd::Length(0)) => None,
         (Kind::Full(bytes), BodyEnd::Length(length))
             if bytes.len() <= GATHERED_MAX && bytes.len() as u64 == length =>
         {
-            output.gather().extend_from_slice(&bytes);
+            output.gather().extend_from_slice(bytes);
             None
         }
-        (kind, _) => Some(Body { kind }),
+        _ => Some(mem::take(body)),
     }
 }
 

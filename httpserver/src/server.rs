@@ -1,10 +1,10 @@
 //! The server: what it does with a connection between requests.
 
+use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
-use std::{fmt, mem};
+use std::rc::Rc;
 
-use futures_lite::future::or;
 use http::Version;
 use ioloop::IoLoop;
 use iostream::{IoStream, ReadHalf};
@@ -19,7 +19,7 @@ use crate::panics::contain;
 use crate::reject::{Reject, TIMED_OUT};
 use crate::response::Response;
 use crate::response_head::{BodyEnd, write_head};
-use crate::send::{gather_body, send_body};
+use crate::send::gather_body;
 use crate::settings::Settings;
 
 /// An HTTP/1.1 server: the [`StreamHandler`] of a [`TcpServer`](tcpserver::TcpServer), and no
@@ -45,10 +45,10 @@ pub struct HttpServer<H> {
 
 /// What has come of a request.
 enum Arrived {
-    Head(Head),
+    Head(Rc<Head>),
     /// Something, but not all of a head. Nothing was consumed.
-    Part(HeadParser),
-    Refused(Refusal),
+    Part(Box<HeadParser>),
+    Refused(Box<Refusal>),
 }
 
 /// What is no request, and whether it looks like a HEAD: that is answered without a body.
@@ -98,45 +98,53 @@ impl<H: HttpHandler> HttpServer<H> {
         mut arrived: Arrived,
     ) -> impl Future<Output = Result<Option<IoStream>, BoxError>> {
         async move {
-            let (mut reader, writer) = stream.split();
+            let (reader, writer) = stream.split();
+            // Empty while a request's body has it. Moving it for each request would cost more.
+            let mut place = Some(reader);
             let mut output = Output::new(writer, self.settings.write_timeout);
             let next = loop {
+                let Some(reader) = &mut place else {
+                    break Next::Close;
+                };
                 let head = match arrived {
                     Arrived::Head(head) => head,
-                    other => match self.wait(other, &mut reader, &mut output, connection).await {
-                        Some(head) => head,
-                        None => break Next::Close,
-                    },
+                    other => {
+                        let waiting = self.wait(other, reader, &mut output, connection);
+                        match Box::pin(waiting).await {
+                            Some(head) => head,
+                            None => break Next::Close,
+                        }
+                    }
                 };
                 let (request, mut exchange) =
-                    Exchange::begin(&self.settings, head, reader, &mut output, connection);
+                    Exchange::begin(&self.settings, head, &mut place, &mut output, connection);
                 let answer = {
                     let mut answer = pin!(self.handler.handle_request(request));
                     poll_fn(|context| output.or_queue(contain(|| answer.as_mut().poll(context))))
                         .await
                 };
-                let (body, end) = exchange.answer(answer, &mut output);
-                if let Some(body) = gather_body(body, end, &mut output) {
-                    let discarding = exchange.discard_input(body.is_here());
-                    let discarding = async { match discarding.await {} };
-                    let sent = or(send_body(body, end, &mut output), discarding).await;
-                    if let Err(unsent) = sent {
+                if let Some((body, end)) = exchange.answer(answer, &mut output) {
+                    // What few requests come to is in boxes of its own: all would carry it around.
+                    let sending = Box::pin(exchange.send_rest(body, end, &mut output));
+                    if let Err(unsent) = sending.await {
                         break exchange.cut_short(unsent, end);
                     }
                 }
-                reader = match exchange.finish() {
-                    Next::Request(reader) => reader,
-                    Next::Drain(rest) => match output.while_sending(rest.drain()).await {
-                        Some(reader) => reader,
-                        None => break Next::Close,
-                    },
+                match exchange.finish() {
+                    Next::Request => {}
+                    Next::Drain(rest) => {
+                        place = output.while_sending(Box::pin(rest.drain())).await;
+                    }
                     other => break other,
-                };
+                }
                 if output.is_much() && output.send().await.is_err() {
                     break Next::Abort;
                 }
+                let Some(reader) = &mut place else {
+                    break Next::Close;
+                };
                 if reader.buffered() == 0 {
-                    break Next::Request(reader);
+                    break Next::Request;
                 }
                 // It waits for nothing but its turn.
                 let next = reader.read_with(first_look(&self.settings));
@@ -145,7 +153,26 @@ impl<H: HttpHandler> HttpServer<H> {
                     Err(_) => break Next::Close,
                 };
             };
-            go_on(next, output, connection).await
+            if let Next::Abort = next {
+                output.stream().abort();
+                return Ok(None);
+            }
+            // Who does not take their answers is not asked for more.
+            if let Err(error) = output.send().await {
+                tracing::debug!(peer = %connection.peer_address(), %error, "the peer has left");
+                output.stream().abort();
+                return Ok(None);
+            }
+            match (next, place) {
+                (Next::Request, Some(reader)) => Ok(Some(reader.unsplit(output.into_stream()))),
+                (Next::Upgrade(upgrade), Some(reader)) => {
+                    let stream = reader.unsplit(output.into_stream());
+                    stream.set_deadline(None);
+                    upgrade(stream).await?;
+                    Ok(None)
+                }
+                _ => Ok(None),
+            }
         }
     }
 
@@ -161,10 +188,10 @@ impl<H: HttpHandler> HttpServer<H> {
         reader: &mut ReadHalf,
         output: &mut Output,
         connection: &Connection,
-    ) -> Option<Head> {
+    ) -> Option<Rc<Head>> {
         let refusal = match arrived {
             Arrived::Head(head) => return Some(head),
-            Arrived::Refused(refusal) => refusal,
+            Arrived::Refused(refusal) => *refusal,
             Arrived::Part(parser) => {
                 output.queue();
                 match self.read_rest(reader, connection, parser).await? {
@@ -182,8 +209,8 @@ impl<H: HttpHandler> HttpServer<H> {
         &self,
         reader: &mut ReadHalf,
         connection: &Connection,
-        mut parser: HeadParser,
-    ) -> Option<Result<Head, Refusal>> {
+        mut parser: Box<HeadParser>,
+    ) -> Option<Result<Rc<Head>, Refusal>> {
         let now = IoLoop::current().now();
         reader.set_deadline(now.checked_add(self.settings.head_timeout));
         let max = self.settings.max_head_size;
@@ -233,45 +260,16 @@ impl<H: HttpHandler> StreamHandler for HttpServer<H> {
     }
 }
 
-/// Sends what was answered, and goes on as was decided. Gives the stream back if another request
-/// may come.
-async fn go_on(
-    next: Next,
-    mut output: Output,
-    connection: &Connection,
-) -> Result<Option<IoStream>, BoxError> {
-    if let Next::Abort = next {
-        output.stream().abort();
-        return Ok(None);
-    }
-    // Who does not take their answers is not asked for more.
-    if let Err(error) = output.send().await {
-        tracing::debug!(peer = %connection.peer_address(), %error, "the peer has left");
-        output.stream().abort();
-        return Ok(None);
-    }
-    match next {
-        Next::Request(reader) => Ok(Some(reader.unsplit(output.into_stream()))),
-        Next::Upgrade(reader, upgrade) => {
-            let stream = reader.unsplit(output.into_stream());
-            stream.set_deadline(None);
-            upgrade(stream).await?;
-            Ok(None)
-        }
-        Next::Drain(_) | Next::Close | Next::Abort => Ok(None),
-    }
-}
-
 /// Answers what is no request. What comes behind it cannot be understood either.
 fn refuse(refusal: &Refusal, output: &mut Output, connection: &Connection) {
     let Refusal { reject, is_head } = refusal;
     tracing::debug!(peer = %connection.peer_address(), status = %reject.status, "{reject}");
     let mut response = Response::from(Error::from(*reject));
-    let body = mem::take(&mut response.body);
-    let end = BodyEnd::of(reject.status, None, &body, *is_head, Version::HTTP_11);
-    let now = IoLoop::current().now();
+    let body = &mut response.body;
+    let end = BodyEnd::of(reject.status, None, body, *is_head, Version::HTTP_11);
+    let now = output.now();
     write_head(output.gather(), &response, end, Some("close"), now);
-    gather_body(body, end, output);
+    gather_body(&mut response.body, end, output);
 }
 
 /// A parser that answers as soon as there is anything.
@@ -285,8 +283,8 @@ fn first_look(
         let mut parser = HeadParser::default();
         Ok(Some(match parser.parse(bytes, settings.max_head_size) {
             Ok(Some((head, length))) => (Arrived::Head(head), length),
-            Ok(None) => (Arrived::Part(parser), 0),
-            Err(reject) => (Arrived::Refused(Refusal::new(reject, bytes)), 0),
+            Ok(None) => (Arrived::Part(Box::new(parser)), 0),
+            Err(reject) => (Arrived::Refused(Box::new(Refusal::new(reject, bytes))), 0),
         }))
     }
 }

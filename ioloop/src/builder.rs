@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::inbox::Inbox;
 use crate::io_loop::{Core, IoLoop};
 use crate::metrics::Counters;
@@ -140,7 +140,7 @@ impl Builder {
             process: std::process::id(),
             inbox: Arc::new(Inbox::new(id, waiter.alarm())),
             callbacks: RefCell::new(VecDeque::new()),
-            timers: RefCell::new(Timers::new(clock.epoch)),
+            timers: RefCell::new(Timers::new()),
             tasks: RefCell::new(TaskTable::default()),
             last_task: Cell::new(None),
             places: Places::default(),
@@ -148,7 +148,7 @@ impl Builder {
             sources: RefCell::new(Sources::default()),
             ready: RefCell::new(Vec::new()),
             random: RefCell::new(random),
-            counters: Counters::new(clock::precise()),
+            counters: Counters::new(),
             watch: Watch::new(self.slow_callback),
             woken: Cell::new(false),
             running: Cell::new(false),

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::moment::{Epoch, Moment};
 
 /// The loop's time: read once a turn, or made up.
@@ -10,11 +12,11 @@ pub(crate) struct Clock {
     /// When the loop was made.
     pub(crate) epoch: Epoch,
     now: Cell<Instant>,
+    /// The same, in the terms of timers and deadlines.
+    moment: Cell<Moment>,
     /// Deadlines up to here have passed: the time after the last wait. Code that holds the loop
     /// moves `now` but not this, so that what arrived meanwhile is looked at before they fire.
-    due: Cell<Instant>,
-    /// What `moment` was asked last: within a turn it is nearly always the same.
-    last: Cell<(Instant, Moment)>,
+    due: Cell<Moment>,
     /// Time stands still until the loop moves it to the next deadline.
     is_virtual: bool,
 }
@@ -23,11 +25,12 @@ impl Clock {
     pub(crate) fn new(is_virtual: bool) -> Clock {
         let now = precise();
         let epoch = Epoch(now);
+        let moment = epoch.moment(now);
         Clock {
             epoch,
             now: Cell::new(now),
-            due: Cell::new(now),
-            last: Cell::new((now, epoch.moment(now))),
+            moment: Cell::new(moment),
+            due: Cell::new(moment),
             is_virtual,
         }
     }
@@ -36,12 +39,8 @@ impl Clock {
         self.now.get()
     }
 
-    /// The time after the last wait, or as it is now, in the terms of timers and deadlines.
-    pub(crate) fn moment(&self, time: Instant) -> Moment {
-        if self.last.get().0 != time {
-            self.last.set((time, self.epoch.moment(time)));
-        }
-        self.last.get().1
+    pub(crate) fn moment(&self) -> Moment {
+        self.moment.get()
     }
 
     pub(crate) fn is_virtual(&self) -> bool {
@@ -50,34 +49,48 @@ impl Clock {
 
     /// Whether a timer of this deadline may fire.
     pub(crate) fn is_due(&self, deadline: Instant) -> bool {
-        deadline <= self.due.get()
+        self.epoch.moment(deadline) <= self.due.get()
     }
 
     /// The latest deadline that is due.
-    pub(crate) fn due(&self) -> Instant {
+    pub(crate) fn due(&self) -> Moment {
         self.due.get()
     }
 
-    /// Takes over the time that was read after a wait, or at the start; virtual time ignores it.
-    pub(crate) fn turn_begins(&self, now: Instant) {
+    /// Takes over the time that is read after a wait, or at the start, and gives it; virtual time
+    /// ignores it.
+    pub(crate) fn turn_begins(&self) -> Moment {
+        let now = precise();
+        let moment = self.epoch.moment(now);
         if !self.is_virtual {
             self.now.set(now);
-            self.due.set(now);
+            self.moment.set(moment);
+            self.due.set(moment);
+        }
+        moment
+    }
+
+    /// Reads the time anew when code has held the loop, or before it runs.
+    pub(crate) fn refresh(&self) {
+        if !self.is_virtual {
+            let now = precise();
+            self.now.set(now);
+            self.moment.set(self.epoch.moment(now));
         }
     }
 
-    /// Takes over the time that was read when code had held the loop, or before it runs.
-    pub(crate) fn refresh(&self, now: Instant) {
-        if !self.is_virtual {
-            self.now.set(now);
-        }
+    /// The real time, also if the loop's is virtual.
+    pub(crate) fn real(&self) -> Moment {
+        self.epoch.moment(precise())
     }
 
     /// Moves virtual time forward.
-    pub(crate) fn jump_to(&self, deadline: Instant) {
+    pub(crate) fn jump_to(&self, deadline: Moment) {
         debug_assert!(self.is_virtual, "real time cannot be moved");
-        self.now.set(deadline.max(self.now.get()));
-        self.due.set(self.now.get());
+        let moment = deadline.max(self.moment.get());
+        self.now.set(self.epoch.instant(moment));
+        self.moment.set(moment);
+        self.due.set(moment);
     }
 }
 
@@ -96,17 +109,14 @@ pub(crate) fn precise() -> Instant {
 }
 
 /// A time that is a few milliseconds coarse and costs a fifth of the precise one, for noticing
-/// slow callbacks: it is read once per callback.
-#[cfg(target_os = "linux")]
-pub(crate) fn coarse() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::MonotonicCoarse);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
-#[cfg(not(target_os = "linux"))]
-pub(crate) fn coarse() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+/// slow callbacks: it is read once per callback. In nanoseconds.
+pub(crate) fn coarse() -> u64 {
+    #[cfg(target_os = "linux")]
+    const CLOCK: ClockId = ClockId::MonotonicCoarse;
+    #[cfg(not(target_os = "linux"))]
+    const CLOCK: ClockId = ClockId::Monotonic;
+    let time = clock_gettime(CLOCK);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 /// A century, for delays that no clock can add to now.

@@ -253,7 +253,7 @@ impl IoLoop {
     /// assert_eq!(io_loop.moment_now(), io_loop.moment(io_loop.now()));
     /// ```
     pub fn moment_now(&self) -> Moment {
-        self.core.clock.moment(self.now())
+        self.core.clock.moment()
     }
 
     /// The point in time that a [`moment`](IoLoop::moment) of this loop stands for.
@@ -311,7 +311,7 @@ impl IoLoop {
     pub(crate) fn after(&self, delay: Duration) -> Instant {
         if !self.core.running.get() {
             // The last turn may be long ago, and the delay would seem to have passed.
-            self.core.clock.refresh(clock::precise());
+            self.core.clock.refresh();
         }
         clock::later(self.now(), delay)
     }
@@ -332,7 +332,7 @@ impl IoLoop {
         location: &'static Location<'static>,
         action: Action,
     ) -> TimerId {
-        let deadline = deadline.max(self.now());
+        let deadline = self.moment(deadline).max(self.moment_now());
         let place = self.core.places.number(location);
         let id = self
             .core

@@ -2,9 +2,10 @@
 
 use std::cell::Cell;
 use std::fmt::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::io_loop::IoLoop;
+use crate::moment::Moment;
 
 /// What a loop has done since it was made, and what lives in it now.
 ///
@@ -46,41 +47,59 @@ pub struct Metrics {
 
 /// The counters inside the loop.
 pub(crate) struct Counters {
-    pub(crate) totals: Cell<Metrics>,
-    turn_began: Cell<Instant>,
+    turns: Counter,
+    pub(crate) events: Counter,
+    pub(crate) callbacks: Counter,
+    pub(crate) polls: Counter,
+    pub(crate) timers_fired: Counter,
+    /// Times are in nanoseconds.
+    busy: Counter,
+    idle: Counter,
+    longest_turn: Cell<u64>,
     /// Since somebody has asked.
-    longest_turn: Cell<Duration>,
+    longest_of_late: Cell<u64>,
+    turn_began: Cell<Moment>,
+}
+
+/// A number that only grows.
+#[derive(Default)]
+pub(crate) struct Counter(Cell<u64>);
+
+impl Counter {
+    pub(crate) fn add(&self, count: u64) {
+        self.0.set(self.0.get() + count);
+    }
 }
 
 impl Counters {
-    pub(crate) fn new(now: Instant) -> Counters {
+    pub(crate) fn new() -> Counters {
         Counters {
-            totals: Cell::default(),
-            turn_began: Cell::new(now),
+            turns: Counter::default(),
+            events: Counter::default(),
+            callbacks: Counter::default(),
+            polls: Counter::default(),
+            timers_fired: Counter::default(),
+            busy: Counter::default(),
+            idle: Counter::default(),
             longest_turn: Cell::default(),
+            longest_of_late: Cell::default(),
+            turn_began: Cell::new(Moment::EPOCH),
         }
     }
 
-    pub(crate) fn count(&self, change: impl FnOnce(&mut Metrics)) {
-        let mut totals = self.totals.get();
-        change(&mut totals);
-        self.totals.set(totals);
-    }
-
     /// A turn has ended: code ran until `wait_began`, the wait lasted until `now`.
-    pub(crate) fn turn_ended(&self, wait_began: Instant, now: Instant) {
-        let busy = wait_began.saturating_duration_since(self.turn_began.replace(now));
-        self.longest_turn.set(self.longest_turn.get().max(busy));
-        self.count(|totals| {
-            totals.turns += 1;
-            totals.busy += busy;
-            totals.idle += now.saturating_duration_since(wait_began);
-            totals.longest_turn = totals.longest_turn.max(busy);
-        });
+    pub(crate) fn turn_ended(&self, wait_began: Moment, now: Moment) {
+        let busy = wait_began.nanoseconds_since(self.turn_began.replace(now));
+        self.turns.add(1);
+        self.busy.add(busy);
+        self.idle.add(now.nanoseconds_since(wait_began));
+        for longest in [&self.longest_turn, &self.longest_of_late] {
+            longest.set(longest.get().max(busy));
+        }
     }
 
     /// The loop starts running: what its owner did since the last turn was not the loop's time.
-    pub(crate) fn resume(&self, now: Instant) {
+    pub(crate) fn resume(&self, now: Moment) {
         self.turn_began.set(now);
     }
 }
@@ -93,12 +112,19 @@ impl IoLoop {
     /// println!("longest turn: {:?}", metrics.longest_turn);
     /// ```
     pub fn metrics(&self) -> Metrics {
-        let core = &self.core;
+        let (core, counters) = (&self.core, &self.core.counters);
         Metrics {
+            turns: counters.turns.0.get(),
+            events: counters.events.0.get(),
+            callbacks: counters.callbacks.0.get(),
+            polls: counters.polls.0.get(),
+            timers_fired: counters.timers_fired.0.get(),
+            busy: Duration::from_nanos(counters.busy.0.get()),
+            idle: Duration::from_nanos(counters.idle.0.get()),
+            longest_turn: Duration::from_nanos(counters.longest_turn.get()),
             live_handlers: core.sources.borrow().len(),
             live_timers: core.timers.borrow().len(),
             live_tasks: core.tasks.borrow().len(),
-            ..core.counters.totals.get()
         }
     }
 
@@ -112,7 +138,7 @@ impl IoLoop {
     /// assert!(io_loop.take_longest_turn().is_zero());
     /// ```
     pub fn take_longest_turn(&self) -> Duration {
-        self.core.counters.longest_turn.take()
+        Duration::from_nanos(self.core.counters.longest_of_late.take())
     }
 
     /// Lists every handler, timer and task that lives, a line each, with the place that made it.
@@ -132,12 +158,12 @@ impl IoLoop {
                 "handler of fd {fd} for {interest:?}, made at {location}"
             );
         }
-        let now = self.now();
+        let now = self.moment_now();
         let mut timers: Vec<_> = self.core.timers.borrow().views().collect();
         timers.sort_by_key(|(deadline, _)| *deadline);
         for (deadline, place) in timers {
             let location = self.core.places.location(place);
-            let remaining = deadline.saturating_duration_since(now);
+            let remaining = deadline.since(now);
             let _ = writeln!(text, "timer in {remaining:?}, made at {location}");
         }
         let places = self.core.places.all();

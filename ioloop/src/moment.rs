@@ -11,6 +11,25 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Moment(NonZero<u64>);
 
+impl Moment {
+    /// Where the loop's time begins.
+    pub(crate) const EPOCH: Moment = Moment(NonZero::<u64>::MIN);
+
+    /// The moment `delay` later, or the last there is.
+    pub(crate) fn after(self, delay: Duration) -> Moment {
+        Moment(self.0.saturating_add(nanoseconds(delay)))
+    }
+
+    /// How long `earlier` is ago; nothing if it is still to come.
+    pub(crate) fn since(self, earlier: Moment) -> Duration {
+        Duration::from_nanos(self.nanoseconds_since(earlier))
+    }
+
+    pub(crate) fn nanoseconds_since(self, earlier: Moment) -> u64 {
+        self.0.get().saturating_sub(earlier.0.get())
+    }
+}
+
 /// Where the moments of a loop begin.
 #[derive(Clone, Copy)]
 pub(crate) struct Epoch(pub(crate) Instant);
@@ -18,11 +37,7 @@ pub(crate) struct Epoch(pub(crate) Instant);
 impl Epoch {
     /// What lies before the epoch counts as the epoch, what is centuries ahead as the last moment.
     pub(crate) fn moment(self, instant: Instant) -> Moment {
-        let since = instant.saturating_duration_since(self.0);
-        // Without the 128 bits of `as_nanos`: this is asked for each deadline that is set.
-        let seconds = since.as_secs().saturating_mul(1_000_000_000);
-        let nanoseconds = seconds.saturating_add(since.subsec_nanos().into());
-        Moment(NonZero::<u64>::MIN.saturating_add(nanoseconds))
+        Moment::EPOCH.after(instant.saturating_duration_since(self.0))
     }
 
     /// A moment too far for `Instant` is the farthest one that fits: nobody will wait for it.
@@ -30,6 +45,13 @@ impl Epoch {
         let since = Duration::from_nanos(moment.0.get() - 1);
         self.0.checked_add(since).unwrap_or(self.0 + FAR)
     }
+}
+
+/// As many as there can be, if there are more. Without the 128 bits of `as_nanos`: this is asked
+/// for each deadline that is set.
+fn nanoseconds(duration: Duration) -> u64 {
+    let seconds = duration.as_secs().saturating_mul(1_000_000_000);
+    seconds.saturating_add(duration.subsec_nanos().into())
 }
 
 /// A century.

@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use crate::clock;
 use crate::inbox::Inbox;
 use crate::io_loop::IoLoop;
 use crate::panics::Reported;
@@ -132,7 +131,8 @@ impl IoLoop {
         if self.has_work() {
             return Some(self.now());
         }
-        self.core.timers.borrow_mut().next_deadline()
+        let deadline = self.core.timers.borrow_mut().next_deadline()?;
+        Some(self.instant(deadline))
     }
 
     /// Marks the loop as running until the guard is dropped.
@@ -152,9 +152,7 @@ impl IoLoop {
             "this loop was made before a fork: make loops after it"
         );
         core.running.set(true);
-        let now = clock::precise();
-        core.clock.turn_begins(now);
-        core.counters.resume(now);
+        core.counters.resume(core.clock.turn_begins());
         Running(self)
     }
 }

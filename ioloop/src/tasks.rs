@@ -94,9 +94,8 @@ impl<T> Task<T> {
         if self.is_finished() {
             return None;
         }
-        let io_loop = IoLoop::try_current()?;
-        let tasks = io_loop.core.tasks.borrow();
-        tasks.waker(self.inner.metadata().index()).map(look)
+        let index = self.inner.metadata().index();
+        thread::with_current(|io_loop| io_loop.core.tasks.borrow().waker(index).map(look)).flatten()
     }
 
     /// Whether the task has finished or was cancelled.

@@ -57,8 +57,13 @@ impl Drop for Thread {
 
 /// This thread's loop, if it has one and the thread is not ending.
 pub(crate) fn current() -> Option<IoLoop> {
+    with_current(IoLoop::clone)
+}
+
+/// Looks at this thread's loop, if it has one. Runs no user code.
+pub(crate) fn with_current<R>(look: impl FnOnce(&IoLoop) -> R) -> Option<R> {
     THREAD
-        .try_with(|thread| thread.current.borrow().clone())
+        .try_with(|thread| thread.current.borrow().as_ref().map(look))
         .ok()
         .flatten()
 }

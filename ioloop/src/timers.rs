@@ -7,11 +7,10 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::num::NonZero;
-use std::time::Instant;
 
 use slab::Slab;
 
-use crate::moment::{Epoch, Moment};
+use crate::moment::Moment;
 use crate::places::Place;
 
 /// Names a timer. A stale id never reaches a later timer, unless it is four billion timers old.
@@ -36,7 +35,6 @@ pub(crate) type Sequence = NonZero<u32>;
 
 /// Deadlines in order, each with a `T` to hand out when it has passed.
 pub(crate) struct Timers<T> {
-    epoch: Epoch,
     heap: BinaryHeap<Reverse<Deadline>>,
     entries: Slab<Entry<T>>,
     next_sequence: Sequence,
@@ -58,16 +56,15 @@ struct Entry<T> {
 }
 
 impl<T> Timers<T> {
-    pub(crate) fn new(epoch: Epoch) -> Timers<T> {
+    pub(crate) fn new() -> Timers<T> {
         Timers {
-            epoch,
             heap: BinaryHeap::new(),
             entries: Slab::new(),
             next_sequence: Sequence::MIN,
         }
     }
 
-    pub(crate) fn insert(&mut self, deadline: Instant, place: Place, action: T) -> TimerId {
+    pub(crate) fn insert(&mut self, moment: Moment, place: Place, action: T) -> TimerId {
         let sequence = self.next_sequence;
         self.next_sequence = match sequence.checked_add(1) {
             Some(next) => next,
@@ -78,7 +75,6 @@ impl<T> Timers<T> {
             place,
             action,
         }) as u32;
-        let moment = self.epoch.moment(deadline);
         self.heap.push(Reverse(Deadline {
             moment,
             sequence,
@@ -126,9 +122,9 @@ impl<T> Timers<T> {
         self.next_sequence
     }
 
-    pub(crate) fn next_deadline(&mut self) -> Option<Instant> {
+    pub(crate) fn next_deadline(&mut self) -> Option<Moment> {
         let Reverse(deadline) = self.peek()?;
-        Some(self.epoch.instant(deadline.moment))
+        Some(deadline.moment)
     }
 
     /// Takes everything out, for closing.
@@ -143,13 +139,13 @@ impl<T> Timers<T> {
     }
 
     /// Every live timer's deadline and place, in no order.
-    pub(crate) fn views(&self) -> impl Iterator<Item = (Instant, Place)> {
+    pub(crate) fn views(&self) -> impl Iterator<Item = (Moment, Place)> {
         self.heap
             .iter()
             .filter(|Reverse(deadline)| is_live(&self.entries, deadline))
             .map(|Reverse(deadline)| {
                 let place = self.entries[deadline.index as usize].place;
-                (self.epoch.instant(deadline.moment), place)
+                (deadline.moment, place)
             })
     }
 
@@ -201,17 +197,16 @@ mod tests {
     use super::*;
     use crate::places::Places;
 
-    fn timers() -> (Timers<u32>, Instant) {
-        let epoch = crate::clock::precise();
-        (Timers::new(Epoch(epoch)), epoch)
+    fn timers() -> (Timers<u32>, Moment) {
+        (Timers::new(), Moment::EPOCH)
     }
 
     fn here() -> Place {
         Places::default().number(Location::caller())
     }
 
-    fn pop(timers: &mut Timers<u32>, now: Instant) -> Option<u32> {
-        let (now, limit) = (timers.epoch.moment(now), timers.next_sequence());
+    fn pop(timers: &mut Timers<u32>, now: Moment) -> Option<u32> {
+        let limit = timers.next_sequence();
         timers.pop_due(now, limit).map(|(action, _)| action)
     }
 
@@ -228,9 +223,12 @@ mod tests {
     #[test]
     fn a_timer_never_fires_early() {
         let (mut timers, epoch) = timers();
-        let deadline = epoch + Duration::from_nanos(1_000_001);
+        let deadline = epoch.after(Duration::from_nanos(1_000_001));
         timers.insert(deadline, here(), 1);
-        assert_eq!(pop(&mut timers, epoch + Duration::from_millis(1)), None);
+        assert_eq!(
+            pop(&mut timers, epoch.after(Duration::from_millis(1))),
+            None
+        );
         assert_eq!(timers.next_deadline(), Some(deadline));
         assert_eq!(pop(&mut timers, deadline), Some(1));
     }
@@ -251,7 +249,7 @@ mod tests {
     fn cancelled_timers_do_not_pile_up() {
         let (mut timers, epoch) = timers();
         for _ in 0..100_000 {
-            let id = timers.insert(epoch + Duration::from_secs(60), here(), 0);
+            let id = timers.insert(epoch.after(Duration::from_secs(60)), here(), 0);
             timers.cancel(id);
         }
         assert!(
@@ -266,8 +264,7 @@ mod tests {
         let (mut timers, epoch) = timers();
         let limit = timers.next_sequence();
         timers.insert(epoch, here(), 1);
-        let now = timers.epoch.moment(epoch);
-        assert!(timers.pop_due(now, limit).is_none());
+        assert!(timers.pop_due(epoch, limit).is_none());
     }
 
     #[test]
@@ -277,12 +274,11 @@ mod tests {
         timers.insert(epoch, here(), 1);
         timers.next_sequence = Sequence::MAX;
         let limit = timers.next_sequence();
-        let now = epoch + Duration::from_millis(1);
+        let now = epoch.after(Duration::from_millis(1));
         timers.insert(now, here(), 2);
         timers.insert(now, here(), 3);
-        let moment = timers.epoch.moment(now);
-        assert!(timers.pop_due(moment, limit).is_some(), "made before");
-        assert!(timers.pop_due(moment, limit).is_none(), "made since");
+        assert!(timers.pop_due(now, limit).is_some(), "made before");
+        assert!(timers.pop_due(now, limit).is_none(), "made since");
         assert!(pop(&mut timers, now).is_some());
         assert!(pop(&mut timers, now).is_some());
     }
@@ -295,7 +291,7 @@ mod tests {
         timers.next_sequence = Sequence::MAX;
         let last = timers.insert(epoch, here(), 2);
         timers.cancel(last);
-        let second = timers.insert(epoch + Duration::from_secs(1), here(), 3);
+        let second = timers.insert(epoch.after(Duration::from_secs(1)), here(), 3);
         assert_eq!(first, second, "an id that is four billion timers old");
         assert_eq!(pop(&mut timers, epoch), None);
     }
@@ -314,12 +310,12 @@ mod tests {
     fn it_agrees_with_a_sorted_list() {
         let mut random = fastrand::Rng::with_seed(7);
         let (mut timers, epoch) = timers();
-        let mut model: Vec<(Instant, TimerId, u32)> = Vec::new();
+        let mut model: Vec<(Moment, TimerId, u32)> = Vec::new();
         let mut now = epoch;
         for action in 0..20_000 {
             match random.u8(..4) {
                 0 | 1 => {
-                    let deadline = now + Duration::from_millis(random.u64(..50));
+                    let deadline = now.after(Duration::from_millis(random.u64(..50)));
                     let id = timers.insert(deadline, here(), action);
                     model.push((deadline, id, action));
                 }
@@ -328,7 +324,7 @@ mod tests {
                     assert_eq!(timers.cancel(id), Some(action));
                 }
                 _ => {
-                    now += Duration::from_millis(random.u64(..5));
+                    now = now.after(Duration::from_millis(random.u64(..5)));
                     model.sort_by_key(|(deadline, id, _)| (*deadline, id.sequence));
                     let due = model.partition_point(|(deadline, ..)| *deadline <= now);
                     for (_, _, action) in model.drain(..due) {

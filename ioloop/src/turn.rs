@@ -5,12 +5,12 @@
 //! end of the turn, then the wait and the events it brought.
 
 use std::panic::Location;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::clock;
 use crate::handlers::{Event, HandlerId, Interest};
 use crate::inbox::Mail;
 use crate::io_loop::{Action, Ending, IoLoop};
+use crate::moment::Moment;
 use crate::notify::Notice;
 use crate::panics::contain;
 use crate::thread;
@@ -34,7 +34,7 @@ impl IoLoop {
             match mail {
                 Mail::Callback(callback, location) => {
                     self.call("a callback", location, callback);
-                    self.core.counters.count(|totals| totals.callbacks += 1);
+                    self.core.counters.callbacks.add(1);
                 }
                 Mail::Runnable(runnable) => thread::push_ready(runnable),
                 Mail::Stop => self.stop(),
@@ -50,9 +50,7 @@ impl IoLoop {
             let Some(callback) = callback else { break };
             self.call("a callback", callback.location, callback.run);
         }
-        self.core
-            .counters
-            .count(|totals| totals.callbacks += present as u64);
+        self.core.counters.callbacks.add(present as u64);
     }
 
     /// One at a time, so that a timer can cancel another that is due.
@@ -60,7 +58,7 @@ impl IoLoop {
         if self.core.timers.borrow().len() == 0 {
             return;
         }
-        let now = self.core.clock.moment(self.core.clock.due());
+        let now = self.core.clock.due();
         let limit = self.core.timers.borrow().next_sequence();
         loop {
             let due = self.core.timers.borrow_mut().pop_due(now, limit);
@@ -71,7 +69,7 @@ impl IoLoop {
                 Action::Wake(waker) => waker.wake(),
                 Action::Notify(object) => object.notify(Notice::Deadline),
             });
-            self.core.counters.count(|totals| totals.timers_fired += 1);
+            self.core.counters.timers_fired.add(1);
         }
     }
 
@@ -90,9 +88,7 @@ impl IoLoop {
             }
             polls += 1;
         }
-        self.core
-            .counters
-            .count(|totals| totals.polls += polls as u64);
+        self.core.counters.polls.add(polls as u64);
     }
 
     pub(crate) fn notify_end_of_turn(&self) {
@@ -115,18 +111,18 @@ impl IoLoop {
     pub(crate) fn wait_and_dispatch(&self, max_wait: Option<Duration>) {
         let mut wait_began = None;
         if self.has_work() {
-            self.wait(self.core.clock.now(), Some(Duration::ZERO));
+            let now = self.core.clock.moment();
+            self.wait(now, Some(now));
         } else if self.core.clock.is_virtual() {
             self.wait_in_virtual_time(max_wait);
         } else {
-            let now = clock::precise();
+            let now = self.core.clock.real();
             wait_began = Some(now);
             let deadline = self.core.timers.borrow_mut().next_deadline();
-            let until = deadline.map(|deadline| deadline.saturating_duration_since(now));
-            self.wait(now, earlier(until, max_wait));
+            let until = max_wait.map(|max_wait| now.after(max_wait));
+            self.wait(now, earlier(deadline, until));
         }
-        let now = clock::precise();
-        self.core.clock.turn_begins(now);
+        let now = self.core.clock.turn_begins();
         self.core
             .counters
             .turn_ended(wait_began.unwrap_or(now), now);
@@ -136,21 +132,26 @@ impl IoLoop {
     /// If there is nothing to read either, time jumps to the next deadline, or as far as the turn
     /// may wait. While a blocking closure is out, and without either, only a real wait helps.
     fn wait_in_virtual_time(&self, max_wait: Option<Duration>) {
-        self.wait(clock::precise(), Some(Duration::ZERO));
+        let clock = &self.core.clock;
+        let now = clock.real();
+        self.wait(now, Some(now));
         if self.core.woken.get() || !self.core.ready.borrow().is_empty() {
             return;
         }
         let deadline = self.core.timers.borrow_mut().next_deadline();
-        match earlier(deadline, max_wait.map(|max_wait| self.after(max_wait))) {
-            Some(target) if self.core.blocking.get() == 0 => self.core.clock.jump_to(target),
-            _ => self.wait(clock::precise(), max_wait),
+        match earlier(
+            deadline,
+            max_wait.map(|max_wait| clock.moment().after(max_wait)),
+        ) {
+            Some(target) if self.core.blocking.get() == 0 => clock.jump_to(target),
+            _ => self.wait(now, max_wait.map(|max_wait| now.after(max_wait))),
         }
     }
 
     /// Adds what is ready to the buffer.
-    fn wait(&self, now: Instant, timeout: Option<Duration>) {
+    fn wait(&self, now: Moment, until: Option<Moment>) {
         let mut ready = self.core.ready.borrow_mut();
-        match self.core.waiter.borrow_mut().wait(&mut ready, now, timeout) {
+        match self.core.waiter.borrow_mut().wait(&mut ready, now, until) {
             Ok(woken) => self.core.woken.set(self.core.woken.get() || woken),
             Err(error) => panic!("the event loop cannot wait for events: {error}"),
         }
@@ -166,9 +167,7 @@ impl IoLoop {
             .iter()
             .filter(|ready| self.dispatch_one(**ready))
             .count();
-        self.core
-            .counters
-            .count(|totals| totals.events += handed as u64);
+        self.core.counters.events.add(handed as u64);
         batch.clear();
         *self.core.ready.borrow_mut() = batch;
     }
@@ -234,7 +233,7 @@ impl IoLoop {
     #[cold]
     fn held(&self, what: &str, location: &'static Location<'static>, held: Duration) {
         self.core.watch.warn(what, location, held);
-        self.core.clock.refresh(clock::precise());
+        self.core.clock.refresh();
     }
 
     /// Whether something can run without an event or a deadline.

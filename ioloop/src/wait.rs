@@ -8,11 +8,12 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use polling::{Events, Poller};
 
 use crate::handlers::Interest;
+use crate::moment::Moment;
 
 /// Which way a loop waits for events.
 ///
@@ -70,20 +71,19 @@ impl Waiter {
         }))
     }
 
-    /// Waits until a descriptor is ready, the alarm is raised, or `timeout` from `now` on is over,
-    /// and puts what is ready into `ready`. Returns whether the alarm was raised. It may return
+    /// Waits until a descriptor is ready, the alarm is raised, or it is `until`, and puts what is ready into `ready`. Returns whether the alarm was raised. It may return
     /// early, for nothing.
     pub(crate) fn wait(
         &mut self,
         ready: &mut Vec<Ready>,
-        now: Instant,
-        timeout: Option<Duration>,
+        now: Moment,
+        until: Option<Moment>,
     ) -> io::Result<bool> {
-        let timeout = timeout.map(|timeout| timeout.min(WAIT_MAX));
+        let until = until.map(|until| until.min(now.after(WAIT_MAX)));
         match self {
             #[cfg(target_os = "linux")]
-            Waiter::Direct(direct) => direct.wait(ready, now, timeout),
-            Waiter::Portable(portable) => portable.wait(ready, timeout),
+            Waiter::Direct(direct) => direct.wait(ready, now, until),
+            Waiter::Portable(portable) => portable.wait(ready, until.map(|until| until.since(now))),
         }
     }
 
@@ -215,7 +215,6 @@ mod direct {
     };
 
     use super::*;
-    use crate::clock;
     use crate::sources::{TIMER_KEY, WAKE_KEY, register};
 
     pub(crate) struct Direct {
@@ -225,7 +224,7 @@ mod direct {
         /// Registered in the same way: each expiry is one event.
         timer_fd: OwnedFd,
         /// When the timer expires, or did.
-        armed: Option<Instant>,
+        armed: Option<Moment>,
         events: Vec<epoll::Event>,
     }
 
@@ -250,19 +249,19 @@ mod direct {
             };
             Alarm::EventFd(direct.event_fd.clone()).raise();
             let mut ready = Vec::new();
-            let timeout = Some(Duration::ZERO);
-            let woken = direct.wait(&mut ready, clock::precise(), timeout).ok()?;
+            let now = Moment::EPOCH;
+            let woken = direct.wait(&mut ready, now, Some(now)).ok()?;
             (woken && ready.is_empty()).then_some(direct)
         }
 
         pub(crate) fn wait(
             &mut self,
             ready: &mut Vec<Ready>,
-            now: Instant,
-            timeout: Option<Duration>,
+            now: Moment,
+            until: Option<Moment>,
         ) -> io::Result<bool> {
-            let timeout = timeout.filter(|timeout| !self.sees_to(now, *timeout));
-            let timeout = timeout.map(timespec);
+            let until = until.filter(|until| !self.sees_to(now, *until));
+            let timeout = until.map(|until| timespec(until.since(now)));
             self.events.clear();
             match epoll::wait(
                 &self.poller,
@@ -294,25 +293,24 @@ mod direct {
             Ok(woken)
         }
 
-        /// Whether the timer ends a wait that is over `timeout` from `now` on, so that the wait
-        /// itself needs none.
+        /// Whether the timer ends a wait that is over at `until`, so that the wait itself needs no
+        /// timeout.
         ///
         /// Starting and stopping the timer of a wait costs the kernel a tenth of what a request
         /// does on an idle machine. Deadlines of connections lie far ahead and mostly move on
         /// before they come, so this timer is set once for many waits: it may expire too early,
         /// and is set again then.
-        fn sees_to(&mut self, now: Instant, timeout: Duration) -> bool {
-            if timeout <= NEAR {
+        fn sees_to(&mut self, now: Moment, until: Moment) -> bool {
+            if until <= now.after(NEAR) {
                 return false;
             }
-            let until = now + timeout;
-            let is_armed = |armed: Instant| now < armed && armed <= until;
+            let is_armed = |armed: Moment| now < armed && armed <= until;
             if self.armed.is_some_and(is_armed) {
                 return true;
             }
             let once = Itimerspec {
                 it_interval: timespec(Duration::ZERO),
-                it_value: timespec(timeout),
+                it_value: timespec(until.since(now)),
             };
             let set = timerfd_settime(&self.timer_fd, TimerfdTimerFlags::empty(), &once);
             self.armed = set.ok().map(|_| until);

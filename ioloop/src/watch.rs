@@ -9,8 +9,10 @@ use crate::clock;
 
 /// Measures from one call of user code to the next with the coarse clock.
 pub(crate) struct Watch {
-    threshold: Duration,
-    last: Cell<Duration>,
+    /// In nanoseconds, as what follows.
+    threshold: u64,
+    /// On the coarse clock.
+    last: Cell<u64>,
     /// Places that have been warned of. Bounded by the number of call sites in the program.
     warned: RefCell<HashSet<(&'static str, u32, u32)>>,
 }
@@ -18,8 +20,8 @@ pub(crate) struct Watch {
 impl Watch {
     pub(crate) fn new(threshold: Duration) -> Watch {
         Watch {
-            threshold,
-            last: Cell::new(Duration::ZERO),
+            threshold: u64::try_from(threshold.as_nanos()).unwrap_or(u64::MAX),
+            last: Cell::new(0),
             warned: RefCell::default(),
         }
     }
@@ -33,7 +35,7 @@ impl Watch {
     pub(crate) fn slow_lap(&self) -> Option<Duration> {
         let now = clock::coarse();
         let held = now.saturating_sub(self.last.replace(now));
-        (held >= self.threshold).then_some(held)
+        (held >= self.threshold).then(|| Duration::from_nanos(held))
     }
 
     /// Names what was made at `location`, once.

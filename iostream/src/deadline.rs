@@ -37,20 +37,21 @@ impl Shared {
     pub(crate) fn set_idle_timeout(self: &Rc<Self>, timeout: Option<Duration>) {
         let active = self.io_loop().now();
         let idle = timeout.map(|timeout| IdleTimeout { timeout, active });
-        match idle {
-            Some(_) => self.change_extras(|extras| extras.idle = idle),
-            None => drop(self.with_extras(|extras| extras.idle = None)),
+        if idle.is_some() || self.known_extras().is_some() {
+            self.extras().idle.set(idle);
         }
         self.arm();
     }
 
     /// Bytes went through: the time of being idle starts over.
     pub(crate) fn was_active(&self) {
-        self.with_extras(|extras| {
-            if let Some(idle) = &mut extras.idle {
-                idle.active = self.io_loop().now();
-            }
-        });
+        if let Some(extras) = self.known_extras() {
+            let active = self.io_loop().now();
+            let idle = extras.idle.get();
+            extras
+                .idle
+                .set(idle.map(|idle| IdleTimeout { active, ..idle }));
+        }
     }
 
     /// Whether waiting is over; if not, the timer will fire in time. Whoever asks has tried to
@@ -79,7 +80,9 @@ impl Shared {
     }
 
     pub(crate) fn cancel_deadline(&self) {
-        self.with_extras(|extras| extras.idle = None);
+        if let Some(extras) = self.known_extras() {
+            extras.idle.set(None);
+        }
         if let Some((timer, _)) = self.deadline.take().timer {
             self.io_loop().remove_timeout(timer);
         }
@@ -87,7 +90,7 @@ impl Shared {
 
     /// When waiting ends, as things stand.
     fn end_of_waits(&self) -> Option<Moment> {
-        let idle = self.with_extras(|extras| extras.idle).flatten();
+        let idle = self.known_extras().and_then(|extras| extras.idle.get());
         let idle = idle.and_then(|idle| idle.active.checked_add(idle.timeout));
         let idle = idle.map(|idle| self.io_loop().moment(idle));
         match (self.deadline.get().at, idle) {

@@ -144,15 +144,16 @@ pub fn decimal_prefixed(digits: usize, max: usize) -> impl FnMut(&[u8]) -> Parse
     );
     move |bytes| {
         let prefix = &bytes[..bytes.len().min(digits)];
-        if !prefix.iter().all(u8::is_ascii_digit) {
-            return Err(Error::Malformed("the length is not all digits"));
+        let mut length = 0;
+        for byte in prefix {
+            if !byte.is_ascii_digit() {
+                return Err(Error::Malformed("the length is not all digits"));
+            }
+            length = length * 10 + u64::from(byte - b'0');
         }
         if prefix.len() < digits {
             return Ok(None);
         }
-        let length = prefix
-            .iter()
-            .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
         message_after(bytes, digits, length, max)
     }
 }

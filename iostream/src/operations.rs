@@ -153,6 +153,20 @@ impl IoStream {
         self.read.peer_closed()
     }
 
+    /// How many bytes have arrived that nobody has read; see [`ReadHalf::buffered`].
+    ///
+    /// ```
+    /// # ioloop::testing::run(async {
+    /// let (client, mut server) = iostream::IoStream::pair();
+    /// client.write(b"one\ntwo\n").await.unwrap();
+    /// server.read_until(b"\n", 10).await.unwrap();
+    /// assert_eq!(server.buffered(), 4);
+    /// # });
+    /// ```
+    pub fn buffered(&self) -> usize {
+        self.read.buffered()
+    }
+
     /// Takes all of `data` without waiting, to be sent at the end of the turn; see
     /// [`WriteHalf::queue`].
     ///
@@ -227,5 +241,20 @@ impl IoStream {
     /// ```
     pub fn flush(&self) -> impl Future<Output = Result<(), Error>> {
         self.shared().flush()
+    }
+
+    /// How many bytes were written that the transport has not taken; see [`WriteHalf::queued`].
+    ///
+    /// ```
+    /// # ioloop::testing::run(async {
+    /// let (_client, server) = iostream::IoStream::pair();
+    /// server.queue(b"hello").unwrap();
+    /// assert_eq!(server.queued(), 5);
+    /// server.flush().await.unwrap();
+    /// assert_eq!(server.queued(), 0);
+    /// # });
+    /// ```
+    pub fn queued(&self) -> usize {
+        self.shared().queued_len()
     }
 }

@@ -4,14 +4,19 @@ use std::time::{Duration, Instant};
 
 /// The books of one limiter. Whoever asks tells the time.
 ///
-/// What is sent becomes debt, and time pays it. While somebody waits for it to be paid, time that
-/// comes late, because the loop was held up or a timer is coarse, is credited: the average stays at
-/// the limit. Time in which nobody waits earns nothing.
+/// What is sent becomes debt, and time pays it. Debt may grow to a unit; then nothing may be sent
+/// until half of that is paid, so a wake-up has much to do. It may come late by the other half and
+/// no span of time has more than the limit and one unit.
+///
+/// What is later than that, because the loop was held up, is credited as long as somebody waits:
+/// the average stays at the limit. Time in which nobody waits earns nothing.
 pub(crate) struct Account {
     /// Bytes per second; none for no limit.
     limit: Option<u64>,
     /// What is not paid yet, in billionths of a byte; below zero it is credit. Zero without limit.
     debt: i128,
+    /// The debt has grown to a unit, and is not paid down to where sending goes on.
+    is_paying: bool,
     /// Up to when time has paid.
     settled: Instant,
     demand: Demand,
@@ -43,6 +48,7 @@ impl Account {
         Account {
             limit,
             debt: 0,
+            is_paying: false,
             settled: now,
             demand: Demand::Idle,
             since: now,
@@ -58,31 +64,47 @@ impl Account {
         self.settle(now);
         self.limit = limit;
         self.settle(now);
+        self.is_paying |= self.is_full();
     }
 
-    /// What one turn is: 10 ms of the limit, within bounds.
+    /// What may be sent at once: 10 ms of the limit, and not less than a packet.
     pub(crate) fn unit(&self) -> usize {
-        let limit = self.limit.unwrap_or(u64::MAX);
-        let unit = usize::try_from(limit / UNITS_PER_SECOND).unwrap_or(usize::MAX);
-        unit.clamp(UNIT_MIN, UNIT_MAX)
+        match self.limit {
+            None => TURN_MAX,
+            Some(limit) => {
+                let unit = usize::try_from(limit / UNITS_PER_SECOND).unwrap_or(usize::MAX);
+                unit.max(UNIT_MIN)
+            }
+        }
+    }
+
+    /// The most that one turn takes: a unit, within what others can be kept waiting for.
+    pub(crate) fn turn(&self) -> usize {
+        self.unit().min(TURN_MAX)
     }
 
     /// Whether anything may be sent now.
     pub(crate) fn is_open(&mut self, now: Instant) -> bool {
         self.settle(now);
-        self.limit != Some(0) && self.debt <= 0
+        self.limit != Some(0) && !self.is_paying
     }
 
-    /// When everything will be paid, if that time comes and can be told.
+    /// How much the next turn may take. While the account is open that is a packet at least.
+    pub(crate) fn room(&self) -> usize {
+        let free = (scaled(self.unit()) - self.debt).max(0) / BILLION;
+        usize::try_from(free).map_or(TURN_MAX, |free| free.min(self.turn()))
+    }
+
+    /// When sending can go on, if that time comes and can be told.
     pub(crate) fn opens_at(&mut self, now: Instant) -> Option<Instant> {
         self.settle(now);
         let limit = match self.limit {
-            None => return Some(now),
             Some(0) => return None,
-            Some(limit) => i128::from(limit),
+            Some(limit) if self.is_paying => i128::from(limit),
+            _ => return Some(now),
         };
         // Rounded up: a timer that fires a nanosecond too early would have to be set again.
-        let nanoseconds = (self.debt.max(0) + limit - 1) / limit;
+        let nanoseconds = (self.debt - self.reopening_debt() + limit - 1) / limit;
         let delay = Duration::from_nanos(u64::try_from(nanoseconds).ok()?);
         now.checked_add(delay)
     }
@@ -103,6 +125,7 @@ impl Account {
         }
         let floor = Some(self.debt.min(0));
         self.debt += scaled(bytes);
+        self.is_paying |= self.is_full();
         Reserved { floor }
     }
 
@@ -117,14 +140,20 @@ impl Account {
         if used < bytes && self.demand != Demand::Busy {
             self.debt = self.debt.max(floor);
         }
+        // What is given back need not be waited for, what is over the grant has to be.
+        self.is_paying = self.is_full() || self.is_paying && used >= bytes;
     }
 
     /// Lets time pay.
     fn settle(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.settled);
+        if elapsed.is_zero() && self.limit.is_some() {
+            // Nearly always: the loop's time stands still while turns are given.
+            return;
+        }
         self.settled = self.settled.max(now);
         let Some(limit) = self.limit.map(i128::from) else {
-            self.debt = 0;
+            (self.debt, self.is_paying) = (0, false);
             return;
         };
         let paid = (elapsed.as_nanos() as i128).saturating_mul(limit);
@@ -137,22 +166,36 @@ impl Account {
         let most = if is_short { most.max(-self.debt) } else { most };
         let most = most.min(limit * CREDIT_MAX.as_nanos() as i128);
         self.debt = (self.debt - paid).max(-most);
+        self.is_paying &= self.debt > self.reopening_debt();
+    }
+
+    /// Whether there is no room for a packet.
+    fn is_full(&self) -> bool {
+        self.limit.is_some() && self.debt > scaled(self.unit() - UNIT_MIN)
+    }
+
+    /// Up to which debt nothing may be sent once the account was full.
+    fn reopening_debt(&self) -> i128 {
+        let unit = self.unit();
+        scaled(unit - (unit / 2).max(UNIT_MIN))
     }
 }
 
 fn scaled(bytes: usize) -> i128 {
-    bytes as i128 * 1_000_000_000
+    bytes as i128 * BILLION
 }
 
-/// A unit stands for 10 ms: a wake-up costs little beside what it sends, and what goes out at once
-/// fills no queue on the way for long.
+const BILLION: i128 = 1_000_000_000;
+
+/// A unit stands for 10 ms, and a wake-up for half of it: that costs little beside what is sent,
+/// and what goes out at once fills no queue on the way for long.
 const UNITS_PER_SECOND: u64 = 100;
 
 /// What fits into a packet on a path with tunnels: sending less at a time would be mostly headers.
 const UNIT_MIN: usize = 1380;
 
 /// What one system call carries well, and what a stream may keep the others waiting for.
-const UNIT_MAX: usize = 65_536;
+const TURN_MAX: usize = 65_536;
 
 /// How much lateness is made up for. A loop that was held up for longer than that, or a machine
 /// that slept, must not answer with a flood.
@@ -198,8 +241,7 @@ mod tests {
         assert_eq!(unit(Some(0)), 1380);
         assert_eq!(unit(Some(20_000)), 1380);
         assert_eq!(unit(Some(1_000_000)), 10_000);
-        assert_eq!(unit(Some(100_000_000)), 65_536);
-        assert_eq!(unit(Some(u64::MAX)), 65_536);
+        assert_eq!(unit(Some(100_000_000)), 1_000_000);
         assert_eq!(unit(None), 65_536);
     }
 
@@ -216,6 +258,58 @@ mod tests {
                 assert!(sent as f64 >= least, "{sent} of {limit} at {step:?}");
             }
         }
+    }
+
+    /// The most that any span of time has over the limit, if each look comes up to `late` late and
+    /// takes pieces of `piece` bytes; and how often it was looked.
+    fn excess(limit: u64, piece: usize, late: Duration) -> (f64, usize) {
+        let now = start();
+        let mut account = Account::new(Some(limit), now);
+        let (mut at, mut excess, mut worst, mut looks) = (now, 0.0_f64, 0.0_f64, 0);
+        account.set_demand(Demand::Busy, now);
+        while at < now + ms(1000) {
+            while account.is_open(at) {
+                let bytes = account.room().min(piece);
+                assert!(bytes > 0);
+                account.reserve(bytes, at);
+                excess += bytes as f64;
+            }
+            worst = worst.max(excess);
+            let next = account.opens_at(at).unwrap() + late * (looks % 3) / 2;
+            excess = (excess - (next - at).as_secs_f64() * limit as f64).max(0.0);
+            (at, looks) = (next, looks + 1);
+        }
+        (worst, looks as usize)
+    }
+
+    #[test]
+    fn no_span_of_time_has_more_than_the_limit_and_a_unit() {
+        for limit in [300_000, 1_000_000, 100_000_000, 10_000_000_000] {
+            let unit = Account::new(Some(limit), start()).unit() as f64;
+            for piece in [1_000, 9_000, usize::MAX] {
+                for late in [ms(0), ms(1), ms(4)] {
+                    let (excess, looks) = excess(limit, piece, late);
+                    assert!(
+                        excess <= unit * 1.0001,
+                        "{excess} at {limit}, {late:?} late"
+                    );
+                    // 5 ms apart, but for what is less than a packet.
+                    assert!(looks <= 320, "{looks} looks at {limit} for {piece}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_are_not_cut_to_less_than_a_packet() {
+        let now = start();
+        let mut account = Account::new(Some(1_000_000), now);
+        account.reserve(8_000, now);
+        assert_eq!(account.room(), 2_000);
+        account.reserve(700, now);
+        assert!(!account.is_open(now), "1,300 bytes are left");
+        assert!(!account.is_open(now + ms(3)));
+        assert!(account.is_open(now + ms(4)), "half a unit is left");
     }
 
     #[test]
@@ -281,10 +375,13 @@ mod tests {
         let mut account = Account::new(Some(1_000_000), now);
         let reserved = account.reserve(10_000, now);
         account.finish(reserved, 10_000, 4_000, now);
-        assert_eq!(account.opens_at(now), Some(now + ms(4)));
-        let reserved = account.reserve(10_000, now + ms(4));
-        account.finish(reserved, 10_000, 12_000, now + ms(4));
-        assert_eq!(account.opens_at(now + ms(4)), Some(now + ms(16)));
+        assert_eq!((account.opens_at(now), account.room()), (Some(now), 6_000));
+        let reserved = account.reserve(6_000, now);
+        account.finish(reserved, 6_000, 8_000, now);
+        let half_is_paid = now + ms(7);
+        assert_eq!(account.opens_at(now), Some(half_is_paid));
+        assert!(account.is_open(half_is_paid));
+        assert_eq!(account.room(), 5_000);
     }
 
     #[test]

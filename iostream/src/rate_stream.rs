@@ -9,8 +9,9 @@ use std::task::{Context, Poll, ready};
 use futures_lite::{AsyncRead, AsyncWrite};
 
 use crate::error::Error;
-use crate::rate_limiter::{Grant, Permit, RateLimiter};
-use crate::shared::{Shared, Waiter};
+use crate::rate_grant::{Grant, Permit};
+use crate::rate_limiter::RateLimiter;
+use crate::shared::{COST_OF_MESSAGE, Shared, Waiter};
 use crate::stream::IoStream;
 use crate::write_half::WriteHalf;
 
@@ -112,8 +113,8 @@ impl WriteHalf {
     /// turn, and so is in nobody's way.
     ///
     /// What is queued or written without a limiter passes free, between two turns if need be. Bytes
-    /// are charged when the stream has taken them: at most one
-    /// [unit](RateLimiter::unit) of them waits for a slow peer.
+    /// are charged when the stream has taken them: at most 128 KiB of them wait for a slow peer.
+    /// Small pieces are gathered, and sent with one system call before the loop waits.
     ///
     /// # Errors
     /// As [`write`](WriteHalf::write); the stream's deadline ends the wait for a turn too. What was
@@ -149,15 +150,32 @@ impl Shared {
         mut data: &[u8],
     ) -> Result<(), Error> {
         while !data.is_empty() {
-            self.flush().await?;
+            poll_fn(|context| self.poll_taking(context)).await?;
             let grant = self.turn(limiter.permit(data.len())).await?;
             let (piece, rest) = data.split_at(grant.bytes());
-            self.write(piece).await?;
+            if piece.len() <= GATHERED_MAX && self.queued_len() + piece.len() <= QUEUED_MAX {
+                self.send_at_end_of_turn(piece);
+            } else {
+                self.write(piece).await?;
+            }
             grant.charge(piece.len());
             data = rest;
         }
         // As every write, this fails on a stream that has ended, also if there is nothing to do.
         self.check_writable()
+    }
+
+    /// Waits while the transport has refused something: what is queued for the end of the loop's
+    /// turn was not offered to it yet.
+    fn poll_taking(self: &Rc<Self>, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.driving.get() {
+            ready!(self.poll_flush(context))?;
+        }
+        self.check_writable()?;
+        if self.must_yield(COST_OF_MESSAGE, context) {
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Waits for a turn, for the end of the stream, or for its deadline.
@@ -282,3 +300,9 @@ impl Drop for Limited {
         }
     }
 }
+
+/// A longer piece is worth a system call of its own, and none of its bytes is copied.
+const GATHERED_MAX: usize = 4 * 1024;
+
+/// What is gathered at most before it is sent: as much as one turn takes.
+const QUEUED_MAX: usize = 16 * 1024;

@@ -16,35 +16,46 @@ impl Shared {
     ///
     /// `examined` is how many unread bytes the parser has seen; `usize::MAX` if it was never
     /// asked. It is not asked twice about the same bytes.
+    #[inline]
     pub(crate) fn poll_message<T, E: From<Error>>(
         self: &Rc<Self>,
         context: &mut Context<'_>,
         parser: &mut impl FnMut(&[u8]) -> Result<Option<(T, usize)>, E>,
         examined: &mut usize,
     ) -> Poll<Result<T, E>> {
-        let unread = self.unread.take();
-        let available = unread.as_ref().map_or(0, |unread| unread.len());
-        if available != *examined {
-            if self.must_yield(COST_OF_MESSAGE, context) {
-                self.unread.set(unread);
-                return Poll::Pending;
+        match self.unread.take() {
+            Some(unread) if unread.len() != *examined => {
+                if self.must_yield(COST_OF_MESSAGE, context) {
+                    self.unread.set(Some(unread));
+                    return Poll::Pending;
+                }
+                if let Some(result) = self.parse(unread, parser, examined) {
+                    return Poll::Ready(result);
+                }
             }
-            if let Some(result) = self.parse(unread, parser, examined) {
-                return Poll::Ready(result);
-            }
-        } else {
-            self.unread.set(unread);
+            unread => self.unread.set(unread),
         }
         self.poll_more(context, parser, examined)
     }
 
-    /// Receives until the parser finds a message.
+    /// Receives until the parser finds a message. First it is asked about nothing, if it was never
+    /// asked: a message may be empty.
+    // Apart, or what it takes to receive keeps the messages that are here from being inlined.
+    #[inline(never)]
     fn poll_more<T, E: From<Error>>(
         self: &Rc<Self>,
         context: &mut Context<'_>,
         parser: &mut impl FnMut(&[u8]) -> Result<Option<(T, usize)>, E>,
         examined: &mut usize,
     ) -> Poll<Result<T, E>> {
+        if *examined == usize::MAX {
+            if self.must_yield(COST_OF_MESSAGE, context) {
+                return Poll::Pending;
+            }
+            if let Some(result) = self.parse_received(&[], parser, examined) {
+                return Poll::Ready(result);
+            }
+        }
         loop {
             let limit = self.limits().read_buffer;
             if *examined > limit {
@@ -66,7 +77,7 @@ impl Shared {
                 None => self.parse_received(&buffer[..count], parser, examined),
                 Some(mut unread) => {
                     unread.append(&buffer[..count]);
-                    self.parse(Some(unread), parser, examined)
+                    self.parse(unread, parser, examined)
                 }
             };
             if let Some(result) = result {
@@ -173,17 +184,15 @@ impl Shared {
     }
 
     /// Asks the parser about bytes that are in the stream's own buffer.
+    // Handing each small message through a call and its return costs as much as parsing it.
+    #[inline(always)]
     fn parse<T, E>(
         &self,
-        unread: Option<Box<Unread>>,
+        mut unread: Box<Unread>,
         parser: &mut impl FnMut(&[u8]) -> Result<Option<(T, usize)>, E>,
         examined: &mut usize,
     ) -> Option<Result<T, E>> {
-        let Some(mut unread) = unread else {
-            return self.parse_received(&[], parser, examined);
-        };
-        let result = parser(unread.as_slice());
-        match result {
+        match parser(unread.as_slice()) {
             Ok(Some((message, used))) => {
                 unread.consume(used);
                 self.unread

@@ -1,6 +1,6 @@
 //! What the halves of a stream share: the transport, its readiness, and who owns what is left.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::Location;
 use std::rc::Rc;
@@ -36,9 +36,9 @@ pub(crate) struct Shared {
     /// None unless bytes were written that the transport has not taken.
     pub(crate) outgoing: Cell<Option<Box<Outgoing>>>,
     pub(crate) deadline: Cell<Deadline>,
-    /// None until a setting is changed, the transport has refused bytes, or somebody waits for the
-    /// peer to close.
-    extras: Cell<Option<Box<Extras>>>,
+    /// Not there until a setting is changed, the transport has refused bytes, or somebody waits for
+    /// the peer to close.
+    extras: OnceCell<Box<Extras>>,
     on_close: Cell<Option<Rc<dyn OnClose>>>,
     /// Why no more bytes will be received. Those in `unread` are still there.
     pub(crate) read_end: Cell<Option<CloseReason>>,
@@ -64,14 +64,14 @@ pub(crate) struct Shared {
 }
 
 /// What few streams need.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(crate) struct Extras {
-    limits: Limits,
-    pub(crate) idle: Option<IdleTimeout>,
+    limits: Cell<Limits>,
+    pub(crate) idle: Cell<Option<IdleTimeout>>,
     /// Who waits for the peer to close.
-    watchers: Vec<Waker>,
+    watchers: Cell<Vec<Waker>>,
     /// Who sends what the transport has refused: the driver task.
-    sender: Option<Waker>,
+    sender: Cell<Option<Waker>>,
 }
 
 /// Who waits for the transport: the one reader, those that watch for the peer to close, or the
@@ -104,7 +104,7 @@ impl Shared {
             unread: Cell::new(None),
             outgoing: Cell::new(None),
             deadline: Cell::default(),
-            extras: Cell::new(None),
+            extras: OnceCell::new(),
             on_close: Cell::new(None),
             read_end: Cell::new(None),
             write_end: Cell::new(None),
@@ -124,11 +124,14 @@ impl Shared {
     }
 
     pub(crate) fn limits(&self) -> Limits {
-        self.with_extras(|extras| extras.limits).unwrap_or_default()
+        self.known_extras()
+            .map_or_else(Limits::default, |extras| extras.limits.get())
     }
 
     pub(crate) fn change_limits(&self, change: impl FnOnce(&mut Limits)) {
-        self.change_extras(|extras| change(&mut extras.limits));
+        let mut limits = self.limits();
+        change(&mut limits);
+        self.extras().limits.set(limits);
     }
 
     pub(crate) fn set_on_close(&self, observer: Rc<dyn OnClose>) {
@@ -205,25 +208,30 @@ impl Shared {
 
     /// Wakes those that wait for the peer to close: there may be room to receive again.
     pub(crate) fn wake_watchers(&self) {
-        if let Some(mut extras) = self.extras.take() {
-            let watchers = std::mem::take(&mut extras.watchers);
-            self.extras.set(Some(extras));
-            watchers.into_iter().for_each(Waker::wake);
+        if let Some(extras) = self.known_extras() {
+            extras.watchers.take().into_iter().for_each(Waker::wake);
         }
     }
 
     /// Wakes the driver.
     pub(crate) fn wake_sender(&self) {
-        let sender = self.with_extras(|extras| extras.sender.clone()).flatten();
+        let Some(extras) = self.known_extras() else {
+            return;
+        };
+        let sender = extras.sender.take();
+        extras.sender.set(sender.clone());
         sender.into_iter().for_each(Waker::wake);
     }
 
     /// Everybody that may be polling for input through a transport which keeps one waker only.
     pub(crate) fn receivers(&self, waiter: Waiter, context: &Context<'_>) -> Vec<Waker> {
         self.remember(waiter, context.waker());
-        let mut wakers = self
-            .with_extras(|extras| extras.watchers.clone())
-            .unwrap_or_default();
+        let mut wakers = Vec::new();
+        if let Some(extras) = self.known_extras() {
+            let watchers = extras.watchers.take();
+            wakers.extend_from_slice(&watchers);
+            extras.watchers.set(watchers);
+        }
         let reader = self.reader.take();
         wakers.extend(reader.clone());
         self.reader.set(reader);
@@ -243,29 +251,26 @@ impl Shared {
             self.reader.set(Some(kept.unwrap_or_else(|| waker.clone())));
             return;
         }
-        let mut extras = self.extras.take().unwrap_or_default();
-        let is_known = |known: &Waker| known.will_wake(waker);
-        match waiter {
-            Waiter::Watcher if extras.watchers.iter().any(is_known) => {}
-            Waiter::Watcher => extras.watchers.push(waker.clone()),
-            _ => extras.sender = Some(waker.clone()),
+        let extras = self.extras();
+        if waiter == Waiter::Sender {
+            extras.sender.set(Some(waker.clone()));
+            return;
         }
-        self.extras.set(Some(extras));
+        let mut watchers = extras.watchers.take();
+        if !watchers.iter().any(|known| known.will_wake(waker)) {
+            watchers.push(waker.clone());
+        }
+        extras.watchers.set(watchers);
     }
 
-    /// Looks at the extras if there are any. Runs no user code.
-    pub(crate) fn with_extras<R>(&self, look: impl FnOnce(&mut Extras) -> R) -> Option<R> {
-        let mut extras = self.extras.take();
-        let result = extras.as_deref_mut().map(look);
-        self.extras.set(extras);
-        result
+    /// The extras if there are any.
+    pub(crate) fn known_extras(&self) -> Option<&Extras> {
+        self.extras.get().map(|extras| &**extras)
     }
 
-    /// Changes the extras, which are made if there are none. Runs no user code.
-    pub(crate) fn change_extras(&self, change: impl FnOnce(&mut Extras)) {
-        let mut extras = self.extras.take().unwrap_or_default();
-        change(&mut extras);
-        self.extras.set(Some(extras));
+    /// The extras, which are made if there are none.
+    pub(crate) fn extras(&self) -> &Extras {
+        self.extras.get_or_init(Box::default)
     }
 }
 

@@ -38,6 +38,7 @@ impl Unread {
         self.bytes.extend_from_slice(bytes);
     }
 
+    #[inline]
     pub(crate) fn consume(&mut self, count: usize) {
         self.start += count.min(self.len());
         if self.start == self.bytes.len() {

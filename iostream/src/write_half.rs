@@ -5,6 +5,8 @@ use std::io::IoSlice;
 use std::rc::Rc;
 use std::time::Instant;
 
+use ioloop::IoLoop;
+
 use crate::error::Error;
 use crate::shared::Shared;
 
@@ -177,6 +179,18 @@ impl WriteHalf {
     /// ```
     pub fn abort(&self) {
         self.shared.abort();
+    }
+
+    /// The loop that the stream lives on.
+    ///
+    /// ```
+    /// # ioloop::testing::run(async {
+    /// let (_client, server) = iostream::IoStream::pair();
+    /// server.writer().io_loop().add_callback(|| {});
+    /// # });
+    /// ```
+    pub fn io_loop(&self) -> &IoLoop {
+        self.shared.io_loop()
     }
 
     pub(crate) fn shared(&self) -> &Rc<Shared> {

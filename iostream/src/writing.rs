@@ -25,11 +25,16 @@ impl Shared {
         if !has_room() {
             return Err(Error::BufferFull { limit });
         }
+        self.send_at_end_of_turn(data);
+        Ok(())
+    }
+
+    /// Queues `data` over any limit.
+    pub(crate) fn send_at_end_of_turn(self: &Rc<Self>, data: &[u8]) {
         self.lend_queue().append(data);
         if !self.driving.get() && !self.flush_is_due.replace(true) {
             self.io_loop().notify_at_end_of_turn(self.clone());
         }
-        Ok(())
     }
 
     pub(crate) fn write<'a>(

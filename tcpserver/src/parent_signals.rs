@@ -13,7 +13,8 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// Blocks the signals while it lives. It goes through a fork: each process that drops its own gets
-/// its signals back, first of all those that have come in between.
+/// its signals back, first of all those that have come in between. So a worker that handles one
+/// keeps it until it does, and is not killed by one that comes a moment too early.
 pub(crate) struct ParentSignals {
     fd: SignalFd,
     mask_before: SigSet,
@@ -62,9 +63,12 @@ impl Drop for ParentSignals {
     }
 }
 
-const SIGNALS: [Signal; 4] = [
+const SIGNALS: [Signal; 7] = [
     Signal::SIGCHLD,
     Signal::SIGHUP,
     Signal::SIGINT,
+    Signal::SIGQUIT,
     Signal::SIGTERM,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
 ];

@@ -47,9 +47,12 @@ pub enum Role {
 ///   10 s begins anew.
 /// - More than `max_restarts` in total, 100 unless given, end all: the other workers are sent
 ///   `SIGTERM`, after 10 s `SIGKILL`, and the parent returns an error.
-/// - `SIGINT`, `SIGTERM` and `SIGHUP` are passed on to the workers. After `SIGINT` or `SIGTERM` none
-///   is started again, and a second one kills them. A worker that such a `SIGHUP` kills, since it
-///   does not handle it, is not started again.
+/// - `SIGINT`, `SIGTERM` and `SIGQUIT` are passed on to the workers, and none is started again; a
+///   second one kills them. [`TcpServer::serve`](crate::TcpServer::serve) drains on the first two,
+///   and leaves `SIGQUIT` its default effect, which is a core dump of each worker.
+/// - `SIGHUP`, `SIGUSR1` and `SIGUSR2` are passed on as well, and mean what a worker's handler makes
+///   of them: reloading, opening logs anew, printing a status. A worker without a handler is killed,
+///   as any process is: after `SIGHUP` it stays away, after the other two it is started again.
 /// - The workers end with the parent, also when that is killed: the system sends them `SIGKILL`.
 ///   No process is left behind when the function returns, with success or without.
 ///
@@ -79,7 +82,8 @@ pub fn fork_processes(
     processes: impl Into<Option<usize>>,
     max_restarts: impl Into<Option<usize>>,
 ) -> io::Result<Role> {
-    fork_and(processes.into(), max_restarts.into(), || {}, || {})
+    let (role, _) = fork_and(processes.into(), max_restarts.into(), || {}, || {})?;
+    Ok(role)
 }
 
 /// The number of the worker that this process is; none in the parent, and where nothing was forked.
@@ -94,14 +98,14 @@ pub fn worker_id() -> Option<usize> {
 }
 
 /// [`fork_processes`] that calls `forked`, in the parent, when all workers run, and `ending` when
-/// none will be started again.
+/// none will be started again. In a worker, signals wait until what comes with its role is dropped.
 #[cfg(target_os = "linux")]
 pub(crate) fn fork_and(
     processes: Option<usize>,
     max_restarts: Option<usize>,
     forked: impl FnOnce(),
     ending: impl FnOnce(),
-) -> io::Result<Role> {
+) -> io::Result<(Role, HeldSignals)> {
     let processes = processes.filter(|processes| *processes > 0);
     let processors = || std::thread::available_parallelism().map_or(1, usize::from);
     let processes = processes.unwrap_or_else(processors);
@@ -115,10 +119,17 @@ pub(crate) fn fork_and(
     _: Option<usize>,
     _: impl FnOnce(),
     _: impl FnOnce(),
-) -> io::Result<Role> {
+) -> io::Result<(Role, HeldSignals)> {
     let message = "cannot fork: several processes are supported on Linux only";
     Err(io::Error::new(io::ErrorKind::Unsupported, message))
 }
+
+#[cfg(target_os = "linux")]
+pub(crate) use crate::parent_signals::ParentSignals as HeldSignals;
+
+/// Nobody forks here, so there are none.
+#[cfg(not(target_os = "linux"))]
+pub(crate) enum HeldSignals {}
 
 #[cfg(target_os = "linux")]
 pub(crate) fn become_worker(id: usize) {

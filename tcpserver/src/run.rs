@@ -34,13 +34,14 @@ impl<H: StreamHandler> TcpServer<H> {
         self.serve()
     }
 
-    /// Runs this thread's loop until `SIGINT` or `SIGTERM`, then drains the server as
+    /// Does what [`on_serve`](TcpServer::on_serve) was given, and runs this thread's loop until
+    /// `SIGINT` or `SIGTERM`; then drains the server as
     /// [`shutdown`](TcpServer::shutdown) does, with the
     /// [`shutdown_grace`](TcpServer::shutdown_grace). A second signal ends it at once; a worker of
     /// [`fork_processes`](crate::fork_processes) leaves that to its parent.
     ///
     /// # Errors
-    /// What the system says when it refuses to listen for signals.
+    /// What `on_serve` was given says, and the system when it refuses to listen for signals.
     ///
     /// ```no_run
     /// # use tcpserver::{BoxError, Connection, IoStream, TcpServer};
@@ -71,6 +72,9 @@ impl<H: StreamHandler> TcpServer<H> {
     /// }
     /// ```
     pub fn serve_and(&self, ready: impl FnOnce()) -> Result<(), BoxError> {
+        if let Some(begin) = self.settings().on_serve.take() {
+            begin()?;
+        }
         IoLoop::current().run_until(self.serve_until_signal(ready))?;
         Ok(())
     }
@@ -79,9 +83,10 @@ impl<H: StreamHandler> TcpServer<H> {
     /// [`start`](TcpServer::start) and [`serve`](TcpServer::serve) in one. With one process,
     /// nothing is forked; zero stands for as many as there are processors.
     ///
-    /// `ready` is called in one process only, once signals drain rather than kill: in the parent,
-    /// when all workers run, or in the only process. Returns, with success, when a signal has
-    /// ended everything.
+    /// `ready` is called once: in the parent, when all workers run, or in the only process; never
+    /// by a worker that replaces another. From then on no signal comes too early: what is sent to
+    /// the parent waits until a worker can handle it. What each process needs for itself is made by
+    /// [`on_serve`](TcpServer::on_serve). Returns, with success, when a signal has ended everything.
     ///
     /// # Errors
     /// Those of [`start`](TcpServer::start) and [`serve`](TcpServer::serve).
@@ -106,8 +111,8 @@ impl<H: StreamHandler> TcpServer<H> {
             return self.serve_and(ready);
         }
         match self.start_and(processes, None, ready)? {
-            Role::Worker(_) => self.serve(),
-            Role::Parent => Ok(()),
+            (Role::Worker(_), held) => self.serve_and(|| drop(held)),
+            (Role::Parent, _) => Ok(()),
         }
     }
 

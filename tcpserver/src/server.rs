@@ -17,7 +17,7 @@ use crate::bind_options::BindOptions;
 use crate::connection::Connection;
 use crate::connections::Connections;
 use crate::handler::StreamHandler;
-use crate::processes::{Role, fork_and};
+use crate::processes::{HeldSignals, Role, fork_and};
 use crate::report::report;
 use crate::settings::{Settings, WhenFull};
 
@@ -213,19 +213,24 @@ impl<H: StreamHandler> TcpServer<H> {
         processes: impl Into<Option<usize>>,
         max_restarts: impl Into<Option<usize>>,
     ) -> io::Result<Role> {
-        self.start_and(processes.into(), max_restarts.into(), || {})
+        let (role, _) = self.start_and(processes.into(), max_restarts.into(), || {})?;
+        Ok(role)
     }
 
-    /// As [`start`](TcpServer::start); a parent calls `forked` when all workers run.
+    /// As [`start`](TcpServer::start); a parent calls `forked` when all workers run, and a worker's
+    /// signals wait while it holds them.
     pub(crate) fn start_and(
         &self,
         processes: Option<usize>,
         max_restarts: Option<usize>,
         forked: impl FnOnce(),
-    ) -> io::Result<Role> {
-        let role = match processes {
-            Some(1) => Role::Worker(0),
-            _ => fork_and(processes, max_restarts, forked, || self.stop())?,
+    ) -> io::Result<(Role, Option<HeldSignals>)> {
+        let (role, held) = match processes {
+            Some(1) => (Role::Worker(0), None),
+            _ => {
+                let (role, held) = fork_and(processes, max_restarts, forked, || self.stop())?;
+                (role, Some(held))
+            }
         };
         match role {
             Role::Worker(_) => {
@@ -234,7 +239,7 @@ impl<H: StreamHandler> TcpServer<H> {
             }
             Role::Parent => self.stop(),
         }
-        Ok(role)
+        Ok((role, held))
     }
 
     /// Connects to the server in memory, for tests: limits, draining and all, in virtual time.

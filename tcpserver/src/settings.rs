@@ -3,16 +3,19 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use crate::handler::StreamHandler;
+use crate::handler::{BoxError, StreamHandler};
 use crate::server::TcpServer;
 
 /// What the builder methods set, on a server that may have been cloned already.
 pub(crate) struct Settings {
+    pub(crate) on_serve: Cell<Option<OnServe>>,
     pub(crate) max_connections: Cell<usize>,
     pub(crate) when_full: Cell<WhenFull>,
     pub(crate) idle_timeout: Cell<Option<Duration>>,
     pub(crate) shutdown_grace: Cell<Duration>,
 }
+
+type OnServe = Box<dyn FnOnce() -> Result<(), BoxError>>;
 
 /// What happens to those who connect while a server has as many connections as it may.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -80,11 +83,40 @@ impl<H: StreamHandler> TcpServer<H> {
         self.settings().shutdown_grace.set(grace);
         self
     }
+
+    /// What each process that serves does first, on its own loop and before it takes a connection:
+    /// the place for signal handlers, timers and connections of its own. A second one replaces the
+    /// first.
+    ///
+    /// [`run`](TcpServer::run), [`serve`](TcpServer::serve) and those made of them call it: in each
+    /// worker of [`serve_processes`](TcpServer::serve_processes), also in one that replaces another,
+    /// and never in their parent. An error ends the process as one of serving does.
+    ///
+    /// ```no_run
+    /// # use tcpserver::{BoxError, Connection, IoStream, TcpServer};
+    /// # async fn echo(_: IoStream, _: Connection) -> Result<(), BoxError> { Ok(()) }
+    /// use ioloop::{IoLoop, signals};
+    ///
+    /// fn main() -> Result<(), BoxError> {
+    ///     let server = TcpServer::new(echo).on_serve(|| {
+    ///         let reopen_log = || println!("a new log begins");
+    ///         IoLoop::current().add_signal_handler(signals::SIGUSR1, reopen_log)?.detach();
+    ///         Ok(())
+    ///     });
+    ///     let addresses = server.bind("127.0.0.1:8888")?;
+    ///     server.serve_processes(0, || println!("listening on {}", addresses[0]))
+    /// }
+    /// ```
+    pub fn on_serve(self, begin: impl FnOnce() -> Result<(), BoxError> + 'static) -> TcpServer<H> {
+        self.settings().on_serve.set(Some(Box::new(begin)));
+        self
+    }
 }
 
 impl Default for Settings {
     fn default() -> Settings {
         Settings {
+            on_serve: Cell::new(None),
             // The process's limit of descriptors bounds it; accepting pauses there too.
             max_connections: Cell::new(usize::MAX),
             when_full: Cell::default(),

@@ -14,13 +14,13 @@ use crate::restarts::{Ending, Order, Restarts, Verdict};
 
 /// Forks so many workers and returns in each; in the parent when all have ended. There, `forked`
 /// is called when all run and no signal is missed any more, and `ending` when none will be started
-/// again.
+/// again. With its role each process gets the signals, which are held back as long as it keeps them.
 pub(crate) fn supervise(
     workers: usize,
     max_restarts: usize,
     forked: impl FnOnce(),
     ending: impl FnOnce(),
-) -> io::Result<Role> {
+) -> io::Result<(Role, ParentSignals)> {
     // Before the first fork: a signal that comes early must reach the workers too.
     let signals = ParentSignals::block()?;
     let mut parent = Parent {
@@ -31,7 +31,7 @@ pub(crate) fn supervise(
     };
     while let Some(id) = parent.restarts.due(Duration::ZERO) {
         if parent.start(id).map_err(|error| cannot_start(id, &error))? {
-            return Ok(Role::Worker(id));
+            return Ok((Role::Worker(id), signals));
         }
     }
     tracing::info!(workers, "started the workers");
@@ -52,7 +52,7 @@ pub(crate) fn supervise(
         }
         while let Some(id) = parent.restarts.due(parent.time()) {
             match parent.start(id) {
-                Ok(true) => return Ok(Role::Worker(id)),
+                Ok(true) => return Ok((Role::Worker(id), signals)),
                 Ok(false) => {}
                 Err(error) => {
                     tracing::error!(worker = id, %error, "cannot start a worker");
@@ -69,7 +69,7 @@ pub(crate) fn supervise(
     // One more Ctrl-C, by somebody impatient, must not turn an orderly end into a death.
     while signals.next()?.is_some() {}
     match parent.failure.take() {
-        None => Ok(Role::Parent),
+        None => Ok((Role::Parent, signals)),
         Some(failure) => Err(io::Error::other(failure)),
     }
 }
@@ -112,7 +112,10 @@ impl Parent {
                 self.send(Signal::HUP);
                 return false;
             }
+            Received::SIGUSR1 => return self.pass_on(Signal::USR1),
+            Received::SIGUSR2 => return self.pass_on(Signal::USR2),
             Received::SIGINT => Signal::INT,
+            Received::SIGQUIT => Signal::QUIT,
             Received::SIGTERM => Signal::TERM,
             // Of a child, which is waited for in any case.
             _ => return false,
@@ -129,6 +132,12 @@ impl Parent {
             }
         }
         true
+    }
+
+    /// What it means is each worker's own affair. Nobody must end.
+    fn pass_on(&self, signal: Signal) -> bool {
+        self.send(signal);
+        false
     }
 
     /// Looks which workers have ended. Only at our own: the process may have had other children

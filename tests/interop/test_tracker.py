@@ -66,7 +66,9 @@ class Exchanges(Tracker):
     def tearDownClass(cls):
         """The matrix: who seeds, who downloads, over what, and what has come of it."""
         for (seed, leech, over), result in sorted(cls.results.items()):
-            print("tracker: %-12s -> %-12s over %-4s  %s" % (seed, leech, over, result))
+            line = "tracker: %-12s -> %-12s over %-4s  %s" % (seed, leech, over, result)
+            # Repeated in the summary of tests/run.
+            print("tests/run: " + line, flush=True)
 
     def exchange(self, seed, leech, over="http"):
         self.results[seed, leech, over] = "left out"

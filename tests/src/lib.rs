@@ -238,16 +238,18 @@ impl Lines {
 
     /// The next line; none at the end.
     fn next(&mut self) -> Option<String> {
-        match self.lines.recv_timeout(self.patience) {
-            Ok(line) => {
-                self.seen.push_str(&line);
-                Some(line)
-            }
-            Err(RecvTimeoutError::Disconnected) => None,
-            Err(RecvTimeoutError::Timeout) => {
-                panic!("nothing for {:?} after:\n{}", self.patience, self.seen)
+        // In steps: if the whole machine was stopped for a while, that is one step.
+        for _ in 0..STEPS {
+            match self.lines.recv_timeout(self.patience / STEPS) {
+                Ok(line) => {
+                    self.seen.push_str(&line);
+                    return Some(line);
+                }
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {}
             }
         }
+        panic!("nothing for {:?} after:\n{}", self.patience, self.seen)
     }
 
     fn rest(&mut self) -> String {
@@ -290,3 +292,6 @@ pub fn cargo() -> Command {
 /// Longer than anything takes on a busy machine, and less than the 8 s that a server gives its
 /// connections to finish: who waits for it has found a bug.
 const TOO_LONG: Duration = Duration::from_secs(6);
+
+/// In how many steps somebody waits.
+const STEPS: u32 = 20;

@@ -6,12 +6,13 @@ use std::process::{Command, Output, Stdio};
 
 use squall_tests::{Server, example};
 
-const EXAMPLES: [&str; 3] = ["echo", "chat", "raw_server"];
+/// Programs, with the word in front of their flags if they have one.
+const EXAMPLES: [&str; 4] = ["echo", "chat", "raw_server", "framed serve"];
 
 #[test]
 fn port_zero_is_not_what_is_printed() {
     for name in EXAMPLES {
-        let server = Server::example(name);
+        let server = Server::start(&mut command(name));
         assert_ne!(server.address().port(), 0);
         server.connect();
     }
@@ -22,8 +23,7 @@ fn port_zero_is_not_what_is_printed() {
 #[test]
 fn an_address_that_was_chosen_is_not_replaced_by_another() {
     for name in EXAMPLES {
-        let mut command = Command::new(example(name));
-        let server = Server::start(command.args(["--address", "127.0.0.2"]));
+        let server = Server::start(command(name).args(["--address", "127.0.0.2"]));
         assert_eq!(server.address().ip().to_string(), "127.0.0.2");
     }
 }
@@ -91,8 +91,15 @@ fn help_is_not_an_error() {
 }
 
 fn run(name: &str, flags: &[&str]) -> Output {
-    let mut command = Command::new(example(name));
+    let mut command = command(name);
     command.args(flags).stdin(Stdio::null()).output().unwrap()
+}
+
+fn command(name: &str) -> Command {
+    let mut words = name.split(' ');
+    let mut command = Command::new(example(words.next().unwrap()));
+    command.args(words);
+    command
 }
 
 /// One sentence: no backtrace, no list of causes.

@@ -3,13 +3,15 @@
 
 use std::error::Error;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{self, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
+
+use crate::address::address_from_arguments;
 
 /// What becomes of an accepted socket.
 pub trait Connection: Sized {
@@ -41,21 +43,6 @@ pub fn serve<C: Connection>(shared: C::Shared) -> Result<(), Box<dyn Error>> {
     let mut server: Server<C> = Server::bind(address_from_arguments()?, shared)?;
     println!("listening on {}", server.local_address()?);
     Ok(server.run()?)
-}
-
-pub fn address_from_arguments() -> Result<SocketAddr, Box<dyn Error>> {
-    let mut address = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    let mut port = 8888;
-    let mut arguments = std::env::args().skip(1);
-    while let Some(flag) = arguments.next() {
-        let value = arguments.next().ok_or(USAGE)?;
-        match flag.as_str() {
-            "--address" => address = value.parse()?,
-            "--port" => port = value.parse()?,
-            _ => return Err(USAGE.into()),
-        }
-    }
-    Ok(SocketAddr::new(address, port))
 }
 
 /// What has arrived, at least a byte; none if it turns out that there is nothing.
@@ -216,8 +203,6 @@ impl<C: Connection> Server<C> {
 
 /// What one receive takes at most.
 pub const RECEIVE_BUFFER: usize = 64 * 1024;
-
-const USAGE: &str = "flags: [--address 127.0.0.1] [--port 8888]";
 
 /// No descriptor has this number.
 const LISTENER: u64 = u64::MAX;

@@ -3,27 +3,29 @@
 use std::net::TcpListener;
 use std::process::{Command, Output};
 
+use squall_benches::table::Table;
+
 #[test]
 fn http_is_measured_in_each_shape_with_its_peer() {
-    let words = "http --peers raw --rounds 1 --slice 0.02 --connections 2,2x4";
+    let words = "http --peers raw --rounds 1 --slice 0.02 --connections 2,2x4,2@1000";
     let printed = succeed(&bench(words, &[RAW_HTTP]));
-    for shape in ["2 ", "2x4 "] {
+    for shape in ["2", "2x4", "2@1000"] {
         for subject in ["reference", "null", "raw", "raw_http"] {
             let is_row = |line: &&str| {
-                let mut words = line.split_whitespace();
-                line.starts_with(shape) && words.nth(1) == Some(subject)
+                let mut words = line.split('|').map(str::trim);
+                words.nth(1) == Some(shape) && words.next() == Some(subject)
             };
             let row = printed.lines().find(is_row);
             let row = row.unwrap_or_else(|| panic!("no {subject} at {shape}: {printed}"));
-            assert!(row.ends_with(" 130"), "{row}");
+            assert!(row.ends_with(" 130 |"), "{row}");
         }
     }
 }
 
 #[test]
 fn echo_is_still_measured() {
-    let words = "echo --rounds 1 --slice 0.02 --connections 2";
-    assert!(succeed(&bench(words, &[])).contains("null"));
+    let words = "echo --peers none --rounds 1 --slice 0.02 --connections 2";
+    assert!(succeed(&bench(words, &[RAW_ECHO])).contains("null"));
 }
 
 #[test]
@@ -32,17 +34,85 @@ fn frames_are_measured_with_their_digits() {
     let printed = succeed(&bench(words, &[RAW_FRAMES]));
     for subject in ["reference", "null", "raw_frames"] {
         let rows = printed.lines().filter(|line| {
-            let mut words = line.split_whitespace();
-            words.nth(1) == Some(subject) && line.ends_with(" 110")
+            let mut words = line.split('|').map(str::trim);
+            words.nth(2) == Some(subject) && line.ends_with(" 110 |")
         });
         assert_eq!(rows.count(), 2, "{subject}: {printed}");
     }
 }
 
 #[test]
+fn new_connections_and_full_ones_are_measured() {
+    for (words, subject, way) in [
+        (
+            "accept --peers none --rounds 1 --slice 0.02",
+            RAW_HTTP,
+            "64",
+        ),
+        ("bulk --peers none --rounds 1", RAW_BULK, "received"),
+    ] {
+        let printed = succeed(&bench(words, &[subject]));
+        let tables = Table::all_in(&printed);
+        let ratio = tables[0].number([way, "null"], "ratio");
+        assert!(ratio.is_some_and(|ratio| ratio > 0.0), "{printed}");
+    }
+}
+
+#[test]
+fn report_does_not_want_to_measure_before_it_says_what_the_goals_are() {
+    let printed = succeed(&bench("report --sections none", &[]));
+    assert!(printed.contains("to hyper, 64 connections"));
+}
+
+#[test]
+fn server_of_one_process_is_not_killed() {
+    let output = bench("kill --protocol frames --connections 2", &[RAW_FRAMES]);
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("one process"));
+}
+
+#[test]
+fn rates_are_measured_exactly_fairly_and_by_what_they_cost() {
+    let printed = succeed(&bench("rate --seconds 2", &[RAW_RATE]));
+    let rows = |start: &str| {
+        let rows = printed.lines().filter(|line| line.starts_with(start));
+        let rows = rows.map(|row| row.split("raw_rate").nth(1).unwrap());
+        let numbers = rows.map(|row| row.split_whitespace().map(|word| word.parse().unwrap()));
+        numbers.map(Iterator::collect).collect::<Vec<Vec<f64>>>()
+    };
+    for limit in ["20000 B/s", "1000000 B/s", "100000000 B/s"] {
+        let [row] = &rows(limit)[..] else {
+            panic!("{printed}");
+        };
+        // What a machine with other work does to the rate is not the bench's fault.
+        assert!(
+            row.len() == 5 && row[0] > 0.1 && row[3] <= row[4],
+            "{printed}"
+        );
+    }
+    for case in [
+        "alike",
+        "1 kB and 9 kB ",
+        "1 kB and 9 kB, fast",
+        "one never reads",
+    ] {
+        assert_eq!(rows(case).len(), 1, "{printed}");
+    }
+    for shape in ["1 x 65536", "8 x 9000", "10000 x 9000"] {
+        let [row] = &rows(shape)[..] else {
+            panic!("{printed}");
+        };
+        assert!(
+            row.len() == 6 && row.iter().all(|number| *number > 0.0),
+            "{printed}"
+        );
+    }
+}
+
+#[test]
 fn server_that_speaks_no_http_is_not_measured() {
     let words = "http --peers none --rounds 1 --slice 0.02 --connections 1";
-    let output = bench(words, &[env!("CARGO_BIN_EXE_raw_echo")]);
+    let output = bench(words, &[RAW_ECHO]);
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("no HTTP response"));
 }
@@ -63,7 +133,7 @@ fn foreign_server_is_found_measured_and_ended_with_its_children() {
 fn address_that_somebody_has_is_not_measured() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let subject = format!("taken@{}=sleep 10", listener.local_addr().unwrap());
-    let output = bench("idle --protocol http --connections 1", &[&subject]);
+    let output = bench("idle --peers none --connections 1", &[&subject]);
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("already listens"));
 }
@@ -91,3 +161,9 @@ fn free_address() -> String {
 const RAW_FRAMES: &str = env!("CARGO_BIN_EXE_raw_frames");
 
 const RAW_HTTP: &str = env!("CARGO_BIN_EXE_raw_http");
+
+const RAW_RATE: &str = env!("CARGO_BIN_EXE_raw_rate");
+
+const RAW_ECHO: &str = env!("CARGO_BIN_EXE_raw_echo");
+
+const RAW_BULK: &str = env!("CARGO_BIN_EXE_raw_bulk");

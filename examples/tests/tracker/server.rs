@@ -3,28 +3,29 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use examples::bencode::{Value, parse};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Longer than anything here takes: who waits for it has found a bug.
-pub const TOO_LONG: Duration = Duration::from_secs(20);
+pub(crate) const TOO_LONG: Duration = Duration::from_secs(20);
 
 /// Killed when it goes out of scope.
-pub struct Server {
+pub(crate) struct Server {
     child: Child,
     stdout: BufReader<ChildStdout>,
-    pub address: SocketAddr,
+    log: BufReader<ChildStderr>,
+    pub(crate) address: SocketAddr,
 }
 
 impl Server {
-    pub fn start(flags: &[&str]) -> Server {
+    pub(crate) fn start(flags: &[&str]) -> Server {
         Server::start_at("127.0.0.1", flags)
     }
 
-    pub fn start_at(ip: &str, flags: &[&str]) -> Server {
+    pub(crate) fn start_at(ip: &str, flags: &[&str]) -> Server {
         let mut tracker = Command::new(env!("CARGO_BIN_EXE_tracker"));
         tracker.args(["--address", ip, "--port", "0"]).args(flags);
         tracker.env_remove("RUST_LOG").env("NO_COLOR", "1");
@@ -35,19 +36,21 @@ impl Server {
             .unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let address = listening(&mut stdout, "http");
+        let log = BufReader::new(child.stderr.take().unwrap());
         Server {
             child,
             stdout,
+            log,
             address,
         }
     }
 
-    pub fn udp_address(&mut self) -> SocketAddr {
+    pub(crate) fn udp_address(&mut self) -> SocketAddr {
         listening(&mut self.stdout, "udp")
     }
 
     /// What `GET target` is answered with: status and body.
-    pub fn get(&self, target: &str) -> (u16, Vec<u8>) {
+    pub(crate) fn get(&self, target: &str) -> (u16, Vec<u8>) {
         let answer = self.send(format!("GET {target} HTTP/1.0\r\n\r\n").as_bytes());
         let end = answer
             .windows(4)
@@ -59,7 +62,7 @@ impl Server {
     }
 
     /// What comes back over a connection of its own, to its end.
-    pub fn send(&self, request: &[u8]) -> Vec<u8> {
+    pub(crate) fn send(&self, request: &[u8]) -> Vec<u8> {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(TOO_LONG)).unwrap();
         stream.write_all(request).unwrap();
@@ -69,14 +72,14 @@ impl Server {
     }
 
     /// What an announce or a scrape is answered with.
-    pub fn ask(&self, target: &str) -> Answer {
+    pub(crate) fn ask(&self, target: &str) -> Answer {
         let (status, body) = self.get(target);
         assert_eq!(status, 200, "{target}: {}", body.escape_ascii());
         Answer(body)
     }
 
     /// A number of `/metrics`.
-    pub fn metric(&self, name: &str) -> u64 {
+    pub(crate) fn metric(&self, name: &str) -> u64 {
         let (_, page) = self.get("/metrics");
         let page = String::from_utf8(page).unwrap();
         let line = page
@@ -86,20 +89,24 @@ impl Server {
         line.trim().parse().unwrap()
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Waits for a line of the log that has this in it.
+    pub(crate) fn logs(&mut self, text: &str) {
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            assert_ne!(self.log.read_line(&mut line).unwrap(), 0, "it has ended");
+        }
+    }
+
     /// Interrupts it; what it logged until it ended, which must be with success.
-    pub fn log_after_interrupt(mut self) -> String {
+    pub(crate) fn log_after_interrupt(mut self) -> String {
         self.signal(Signal::INT);
         let mut log = String::new();
-        self.child
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut log)
-            .unwrap();
+        self.log.read_to_string(&mut log).unwrap();
         assert!(self.child.wait().unwrap().success(), "{log}");
         log
     }
@@ -122,14 +129,14 @@ fn listening(stdout: &mut BufReader<ChildStdout>, scheme: &str) -> SocketAddr {
 }
 
 /// A bencoded answer.
-pub struct Answer(Vec<u8>);
+pub(crate) struct Answer(Vec<u8>);
 
 impl Answer {
-    pub fn value(&self) -> Value<'_> {
+    pub(crate) fn value(&self) -> Value<'_> {
         parse(&self.0).unwrap_or_else(|error| panic!("{error}: {}", self.0.escape_ascii()))
     }
 
-    pub fn number(&self, key: &str) -> u64 {
+    pub(crate) fn number(&self, key: &str) -> u64 {
         let value = self.value();
         value
             .get(key)
@@ -138,7 +145,7 @@ impl Answer {
     }
 
     /// Why it was refused.
-    pub fn failure(&self) -> Option<String> {
+    pub(crate) fn failure(&self) -> Option<String> {
         let value = self.value();
         let reason = value.get("failure reason")?.text().map(str::to_owned);
         assert_eq!(value.dictionary().map(<[_]>::len), Some(1), "{value:?}");
@@ -146,7 +153,7 @@ impl Answer {
     }
 
     /// The last numbers of the addresses of compact peers, sorted.
-    pub fn peers(&self) -> Vec<u8> {
+    pub(crate) fn peers(&self) -> Vec<u8> {
         let value = self.value();
         let peers = value.get("peers").and_then(Value::bytes);
         let peers = peers.unwrap_or_else(|| panic!("{value:?}")).chunks_exact(6);
@@ -157,17 +164,17 @@ impl Answer {
 }
 
 /// The target of an announce: peer `peer` of torrent `torrent`, which listens on port `peer`.
-pub fn announce(torrent: char, peer: u8, more: &str) -> String {
+pub(crate) fn announce(torrent: char, peer: u8, more: &str) -> String {
     let hash = torrent.to_string().repeat(20);
     let id = format!("%{peer:02x}").repeat(20);
     format!("/announce?info_hash={hash}&peer_id={id}&port={peer}&{more}")
 }
 
 /// A folder that is removed when it goes out of scope.
-pub struct Folder(pub PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    pub fn new(name: &str) -> Folder {
+    pub(crate) fn new(name: &str) -> Folder {
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
         let path = path.join(format!("{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
@@ -175,7 +182,7 @@ impl Folder {
         Folder(path)
     }
 
-    pub fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.0.join(name).to_str().unwrap().to_owned()
     }
 }

@@ -2,8 +2,8 @@
 
 use httpserver::{Error, HttpServer, Request, Response, StatusCode};
 
-use crate::reports::reports;
 use crate::support::{connect, on_virtual_loop};
+use test_support::reports;
 
 async fn fails(request: Request) -> Result<Response, Error> {
     match request.path() {

@@ -5,8 +5,8 @@ use httpserver::{Body, Error, HttpServer, Request, Response, StatusCode};
 use iostream::CloseReason;
 
 use crate::answers::{parse, parse_head};
-use crate::reports::reports;
 use crate::support::{GET, connect, on_virtual_loop, pattern};
+use test_support::reports;
 
 /// Pieces of `size` bytes, then an error.
 fn failing(count: usize, size: usize) -> Body {

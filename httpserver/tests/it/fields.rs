@@ -2,8 +2,8 @@
 
 use httpserver::{HttpServer, Request, Response};
 
-use crate::reports::reports;
 use crate::support::{GET, connect, on_virtual_loop};
+use test_support::reports;
 
 #[test]
 fn no_field_splits_a_response() {

@@ -166,7 +166,7 @@ fn an_informational_status_is_no_answer() {
                 .await;
             assert_eq!(answer.status, 500);
         }
-        assert_eq!(crate::reports::reports().len(), 4);
+        assert_eq!(test_support::reports().len(), 4);
     });
 }
 

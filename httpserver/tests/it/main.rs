@@ -20,7 +20,6 @@ mod model;
 mod panics;
 mod peer_closed;
 mod regressions;
-mod reports;
 mod splitting;
 mod support;
 mod unread_bodies;

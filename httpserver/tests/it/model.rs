@@ -7,8 +7,8 @@ use std::rc::Rc;
 use httpserver::{Bytes, Error, HttpServer, Request, Response};
 
 use crate::answers::{Answer, parse, parse_head};
-use crate::reports::reports;
 use crate::support::{GET, connect_to, on_virtual_loop, pattern, post, spawn, turns};
+use test_support::reports;
 
 /// A request, and what it should be answered.
 struct Case {

@@ -7,8 +7,8 @@ use futures_lite::{Stream, stream};
 use httpserver::{Body, Bytes, Error, HttpServer, Request, Response};
 
 use crate::answers::{parse, parse_all};
-use crate::reports::reports;
 use crate::support::{GET, app, connect, connect_to, on_virtual_loop, post, turns};
+use test_support::reports;
 
 async fn panics(request: Request) -> Result<Response, Error> {
     match request.path() {

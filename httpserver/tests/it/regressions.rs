@@ -13,11 +13,11 @@ use ioloop::sleep;
 use iostream::{CloseReason, IoStream};
 use tcpserver::TcpServer;
 
-use crate::reports::reports;
 use crate::support::{
     CHUNKED, Client, GET, app, connect, connect_to, on_virtual_loop, pattern, post, serve, spawn,
     timed, turns,
 };
+use test_support::reports;
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)

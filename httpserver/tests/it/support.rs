@@ -1,131 +1,16 @@
-//! What every test needs: a loop, bounded driving, and clients.
+//! What every test needs: a loop, servers and clients.
 
-use std::cell::Cell;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::rc::Rc;
-use std::time::Duration;
 
-use futures_lite::future::yield_now;
 use httpserver::{Error, HttpHandler, HttpServer, Method, Request, Response, StatusCode};
-use ioloop::{Builder, IoLoop, Task};
 use iostream::{CloseReason, IoStream, ReadHalf, WriteHalf};
 use tcpserver::{Connection, StreamHandler};
+pub(crate) use test_support::{
+    counter, increment, on_loop, on_virtual_loop, pattern, spawn, timed, turns, until,
+};
 
 use crate::answers::{self, Answer};
-use crate::reports::{capture_reports, reports};
-
-/// Runs `test` on a loop with the real time: for everything that goes through the kernel.
-pub(crate) fn on_loop<F: Future<Output: 'static> + 'static>(test: F) -> F::Output {
-    on_loop_with(Builder::new(), Duration::from_secs(30), test)
-}
-
-/// As [`on_loop`], with virtual time: for everything that has a deadline.
-pub(crate) fn on_virtual_loop<F: Future<Output: 'static> + 'static>(test: F) -> F::Output {
-    let virtual_time = Builder::new().virtual_time().seed(7);
-    on_loop_with(virtual_time, Duration::from_secs(30 * 24 * 3600), test)
-}
-
-/// Fails if `test` has not ended by `limit` of the loop's time or after so many turns, and if
-/// anything was reported that the test has not taken with [`reports`]: a panic in a connection's
-/// task is contained by the loop.
-fn on_loop_with<F: Future<Output: 'static> + 'static>(
-    builder: Builder,
-    limit: Duration,
-    test: F,
-) -> F::Output {
-    capture_reports();
-    let made = builder.slow_callback(Duration::MAX).make();
-    let open = Open(made.expect("the test before this one has closed its loop"));
-    let io_loop = &open.0;
-    let task = io_loop.spawn(async move {
-        let _last = LastTurn;
-        test.await
-    });
-    let late = Rc::new(Cell::new(false));
-    let is_late = late.clone();
-    let watchdog = io_loop.call_later(limit, move || {
-        let _last = LastTurn;
-        is_late.set(true);
-    });
-    for _ in 0..TURNS_MAX {
-        if task.is_finished() {
-            break;
-        }
-        assert!(!late.get(), "not within {limit:?}:\n{}", io_loop.dump());
-        io_loop.turn(None);
-    }
-    assert!(task.is_finished(), "too many turns:\n{}", io_loop.dump());
-    io_loop.remove_timeout(watchdog);
-    let output = io_loop.run_until(task);
-    drop(open);
-    let unexpected = reports();
-    assert!(unexpected.is_empty(), "{unexpected:#?}");
-    output
-}
-
-/// The turn in which a test ends, well or badly, does not wait for something else.
-struct LastTurn;
-
-impl Drop for LastTurn {
-    fn drop(&mut self) {
-        if let Some(io_loop) = IoLoop::try_current() {
-            io_loop.add_callback(|| {});
-        }
-    }
-}
-
-/// Closes the loop also when the test fails, since the next test may run on this thread.
-struct Open(IoLoop);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.close();
-    }
-}
-
-/// Lets everything else have `count` turns.
-pub(crate) async fn turns(count: usize) {
-    for _ in 0..count {
-        yield_now().await;
-    }
-}
-
-/// Gives everything else turns until `condition` holds; without it the test is stopped.
-pub(crate) async fn until(condition: impl Fn() -> bool) {
-    while !condition() {
-        yield_now().await;
-    }
-}
-
-/// Spawns on this thread's loop.
-#[track_caller]
-pub(crate) fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
-    IoLoop::current().spawn(future)
-}
-
-/// How long `future` takes by the loop's clock, and what it says.
-pub(crate) async fn timed<F: Future>(future: F) -> (Duration, F::Output) {
-    let began = IoLoop::current().now();
-    let output = future.await;
-    (IoLoop::current().now() - began, output)
-}
-
-/// Bytes in which every part differs from its neighbours, so that a lost one shows.
-pub(crate) fn pattern(length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    fastrand::Rng::with_seed(length as u64).fill(&mut bytes);
-    bytes
-}
-
-/// A number that closures share.
-pub(crate) fn counter() -> (Rc<Cell<usize>>, Rc<Cell<usize>>) {
-    let counter = Rc::new(Cell::new(0));
-    (counter.clone(), counter)
-}
-
-pub(crate) fn increment(counter: &Cell<usize>) {
-    counter.set(counter.get() + 1);
-}
 
 /// What `/hello` and `/echo` answer, and 404 for the rest. An echo begins with the request line's
 /// words, so that an answer can be told from those of its neighbours.
@@ -329,6 +214,3 @@ pub(crate) fn post(body: impl AsRef<[u8]>) -> Vec<u8> {
 /// The head of a request with a chunked body.
 pub(crate) const CHUNKED: &str =
     "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
-
-/// A test that waits for what never comes would otherwise run for as long as its real time lasts.
-const TURNS_MAX: usize = 2_000_000;

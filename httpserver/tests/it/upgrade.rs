@@ -12,8 +12,8 @@ use httpserver::{Error, HttpServer, Request, Response, StatusCode};
 use iostream::{CloseReason, IoStream};
 use tcpserver::{BoxError, Connection, StreamHandler};
 
-use crate::reports::reports;
 use crate::support::{GET, connect, on_loop, on_virtual_loop, pattern, post, spawn};
+use test_support::reports;
 
 const UPGRADE: &str =
     "GET /lines HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: lines\r\n\r\n";

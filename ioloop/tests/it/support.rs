@@ -1,18 +1,16 @@
 //! What every test needs: a loop for each way of waiting, bounded driving, and captured reports.
 
 use std::cell::{Cell, RefCell};
-use std::fmt::{self, Write};
 use std::future::poll_fn;
 use std::os::fd::AsFd;
 use std::rc::Rc;
-use std::sync::Once;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use ioloop::{Builder, IoLoop, Waiting};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Metadata, Subscriber, span};
+use test_support::capture_reports;
+pub(crate) use test_support::{flag, reports};
 
 /// Runs `test` on a loop that waits directly, then on one that waits portably.
 ///
@@ -109,12 +107,6 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
-/// A flag that closures share.
-pub(crate) fn flag() -> (Rc<Cell<bool>>, Rc<Cell<bool>>) {
-    let flag = Rc::new(Cell::new(false));
-    (flag.clone(), flag)
-}
-
 /// The waker of whoever awaits this.
 pub(crate) async fn own_waker() -> Waker {
     poll_fn(|context| Poll::Ready(context.waker().clone())).await
@@ -153,58 +145,6 @@ pub(crate) fn hold_the_thread(duration: Duration) {
 )]
 pub(crate) fn real_time() -> std::time::Instant {
     std::time::Instant::now()
-}
-
-/// Takes the warnings and errors that were reported on this thread since the last call.
-pub(crate) fn reports() -> Vec<String> {
-    REPORTS.with(RefCell::take)
-}
-
-fn capture_reports() {
-    static INSTALL: Once = Once::new();
-    INSTALL.call_once(|| {
-        let installed = tracing::subscriber::set_global_default(Recorder);
-        installed.expect("nobody else installs a subscriber");
-    });
-    drop(reports());
-}
-
-thread_local! {
-    static REPORTS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-}
-
-/// One subscriber for the process, with a list for each thread: a subscriber for each test would
-/// meet those of other tests in the cache that `tracing` keeps of who is interested.
-struct Recorder;
-
-impl Subscriber for Recorder {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::WARN
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        let mut text = Text(String::new());
-        event.record(&mut text);
-        let _ = REPORTS.try_with(|reports| reports.borrow_mut().push(text.0));
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-    fn enter(&self, _: &span::Id) {}
-    fn exit(&self, _: &span::Id) {}
-}
-
-/// A report as text: `field=value` for each field.
-struct Text(String);
-
-impl Visit for Text {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let _ = write!(self.0, "{}={value:?} ", field.name());
-    }
 }
 
 /// Generous: other tests share the processor. No test needs more than a few dozen.

@@ -1,5 +1,6 @@
 //! Opening connections, and everything that can keep one from opening; all on this machine.
 
+use std::collections::HashSet;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
@@ -163,11 +164,13 @@ fn sockets_to(address: SocketAddr) -> usize {
     table
         .lines()
         .filter_map(|line| {
-            let mut fields = line.split_whitespace().skip(2);
-            Some((fields.next()?, fields.next()?))
+            let mut fields = line.split_whitespace().skip(1);
+            Some((fields.next()?, fields.next()?, fields.next()?))
         })
-        .filter(|(remote, state)| remote.ends_with(&port) && *state == "02")
-        .count()
+        .filter(|(_, remote, state)| remote.ends_with(&port) && *state == "02")
+        // A table that changes while it is read may show a socket twice.
+        .collect::<HashSet<_>>()
+        .len()
 }
 
 #[test]

@@ -160,9 +160,12 @@ fn more_than_it_takes_in_does_not_fill_the_memory() {
                 drop(other);
             };
             let watch_then_read = async {
-                for _ in 0..50 {
+                let mut more_turns = 50;
+                while more_turns > 0 {
                     assert!(attempt(one.peer_closed()).await.is_none());
                     turns(1).await;
+                    // The kernel brings the first ones when it likes.
+                    more_turns -= usize::from(unread(&one) >= 64 * 1024);
                 }
                 let kept = unread(&one);
                 assert!((64 * 1024..2 * 64 * 1024).contains(&kept), "{kept}");

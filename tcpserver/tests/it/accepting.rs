@@ -13,11 +13,11 @@ use rustix::io::{FdFlags, fcntl_getfd};
 use socket2::SockRef;
 use tcpserver::{Address, Listener, TcpServer, add_accept_handler};
 
-use crate::reports::reports;
 use crate::support::{
     OnDrop, bind, clients, counter, deaf, echo, flag, increment, listen, on_loop, on_virtual_loop,
     turns, until,
 };
+use test_support::reports;
 
 #[test]
 fn a_connection_is_not_given_without_its_peer() {

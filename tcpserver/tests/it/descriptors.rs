@@ -6,11 +6,11 @@ use ioloop::{IoLoop, sleep};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tcpserver::{TcpServer, add_accept_handler};
 
-use crate::reports::reports;
 use crate::support::{
     answers, bind, connect, counter, echo, in_a_process_of_its_own, increment, listen,
     on_virtual_loop, turns, until,
 };
+use test_support::reports;
 
 /// Lets the process have `spare` descriptors more than it has now.
 fn leave_descriptors(spare: u64) {

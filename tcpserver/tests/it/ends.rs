@@ -5,8 +5,8 @@ use std::time::Duration;
 use iostream::Error;
 use tcpserver::{BoxError, Connection, IoStream, TcpServer};
 
-use crate::reports::{remarks, reports};
 use crate::support::{answers, connect, echo, listen, on_loop, on_virtual_loop, turns, until};
+use test_support::{remarks, reports};
 
 #[test]
 fn a_handler_that_panics_does_not_end_another_connection() {

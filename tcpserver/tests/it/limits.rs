@@ -8,10 +8,10 @@ use ioloop::sleep;
 use iostream::Error;
 use tcpserver::{BoxError, Connection, IoStream, TcpServer, WhenFull};
 
-use crate::reports::reports;
 use crate::support::{
     answers, connect, deaf, echo, listen, on_loop, on_virtual_loop, spawn, timed, turns, until,
 };
+use test_support::reports;
 
 async fn hello(stream: IoStream, _: Connection) -> Result<(), BoxError> {
     stream.write(b"hello").await?;

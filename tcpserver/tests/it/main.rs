@@ -13,7 +13,6 @@ mod draining;
 mod ends;
 mod handles;
 mod limits;
-mod reports;
 mod shutdown;
 mod signals;
 mod starting;

@@ -6,11 +6,11 @@ use ioloop::IoLoop;
 use rustix::process::{Signal, getpid, kill_process};
 use tcpserver::{Connection, IoStream, TcpServer};
 
-use crate::reports::{capture_reports, remarks, reports};
 use crate::support::{
     answers, connect, deaf, echo, flag, in_a_process_of_its_own, listen, polite, spawn, turns,
     until,
 };
+use test_support::{capture_reports, remarks, reports};
 
 fn send(signal: Signal) {
     kill_process(getpid(), signal).unwrap();
@@ -149,4 +149,42 @@ fn run_serves_what_it_was_told_to() {
         TcpServer::new(echo).run(address).unwrap();
         assert!(done.get());
     });
+}
+
+#[test]
+fn a_server_is_not_ready_before_its_process_has_what_it_needs() {
+    in_a_process_of_its_own(
+        "signals::a_server_is_not_ready_before_its_process_has_what_it_needs",
+        || {
+            let (begun, has_begun) = flag();
+            let server = TcpServer::new(echo).on_serve(move || {
+                has_begun.set(true);
+                // What needs a loop of its own may run on this one.
+                IoLoop::current().run_until(turns(3));
+                Ok(())
+            });
+            for _ in 0..2 {
+                listen(&server);
+                server
+                    .serve_and(|| {
+                        assert!(begun.get());
+                        send(Signal::TERM);
+                    })
+                    .unwrap();
+            }
+        },
+    );
+}
+
+#[test]
+fn a_process_without_what_it_needs_does_not_serve() {
+    in_a_process_of_its_own(
+        "signals::a_process_without_what_it_needs_does_not_serve",
+        || {
+            let server = TcpServer::new(echo).on_serve(|| Err("no database".into()));
+            listen(&server);
+            let error = server.serve_and(|| panic!("it is ready")).unwrap_err();
+            assert_eq!(error.to_string(), "no database");
+        },
+    );
 }

@@ -6,10 +6,10 @@ use std::rc::Rc;
 
 use tcpserver::{Connection, IoStream, TcpServer};
 
-use crate::reports::reports;
 use crate::support::{
     answers, connect, counter, echo, increment, listen, loopback, on_loop, turns, until,
 };
+use test_support::reports;
 
 #[test]
 fn a_second_stop_is_not_an_error() {

@@ -1,4 +1,4 @@
-//! What every test needs: a loop, bounded driving, captured reports, and processes of its own.
+//! What every test needs: a loop, servers and clients, and processes of its own.
 
 use std::cell::Cell;
 use std::io::Read;
@@ -11,106 +11,21 @@ use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use futures_lite::future::yield_now;
-use ioloop::{Builder, IoLoop, Task};
 use tcpserver::{
     BindOptions, BoxError, Connection, IoStream, Listener, StreamHandler, TcpServer, bind_sockets,
 };
+pub(crate) use test_support::{counter, flag, increment, spawn, timed, turns, until};
 
-use crate::reports::{capture_reports, reports};
-
-/// Runs `test` on a loop with the real time: for everything that goes through the kernel.
+/// As the one in [`test_support`], while no other test starts a process.
 pub(crate) fn on_loop<F: Future<Output: 'static> + 'static>(test: F) -> F::Output {
-    on_loop_with(Builder::new(), Duration::from_secs(30), test)
-}
-
-/// As [`on_loop`], with virtual time: for everything that has a deadline.
-pub(crate) fn on_virtual_loop<F: Future<Output: 'static> + 'static>(test: F) -> F::Output {
-    let virtual_time = Builder::new().virtual_time().seed(7);
-    on_loop_with(virtual_time, Duration::from_secs(30 * 24 * 3600), test)
-}
-
-/// Fails if `test` has not ended by `limit` of the loop's time or after so many turns, and if
-/// anything was reported that the test has not taken with [`reports`]: a panic in a handler is
-/// contained by the loop.
-fn on_loop_with<F: Future<Output: 'static> + 'static>(
-    builder: Builder,
-    limit: Duration,
-    test: F,
-) -> F::Output {
     let _forks = no_forks();
-    capture_reports();
-    let made = builder.slow_callback(Duration::MAX).make();
-    let open = Open(made.expect("the test before this one has closed its loop"));
-    let io_loop = &open.0;
-    let task = io_loop.spawn(async move {
-        let _last = LastTurn;
-        test.await
-    });
-    let late = Rc::new(Cell::new(false));
-    let is_late = late.clone();
-    let watchdog = io_loop.call_later(limit, move || is_late.set(true));
-    for _ in 0..TURNS_MAX {
-        if task.is_finished() {
-            break;
-        }
-        assert!(!late.get(), "not within {limit:?}:\n{}", io_loop.dump());
-        io_loop.turn(None);
-    }
-    assert!(task.is_finished(), "too many turns:\n{}", io_loop.dump());
-    io_loop.remove_timeout(watchdog);
-    let output = io_loop.run_until(task);
-    drop(open);
-    let unexpected = reports();
-    assert!(unexpected.is_empty(), "{unexpected:#?}");
-    output
+    test_support::on_loop(test)
 }
 
-/// The turn in which a test ends, well or badly, does not wait for something else.
-struct LastTurn;
-
-impl Drop for LastTurn {
-    fn drop(&mut self) {
-        if let Some(io_loop) = IoLoop::try_current() {
-            io_loop.add_callback(|| {});
-        }
-    }
-}
-
-/// Closes the loop also when the test fails, since the next test may run on this thread.
-struct Open(IoLoop);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.close();
-    }
-}
-
-/// Lets everything else have `count` turns.
-pub(crate) async fn turns(count: usize) {
-    for _ in 0..count {
-        yield_now().await;
-    }
-}
-
-/// Gives everything else turns until `condition` holds; without it the test is stopped.
-pub(crate) async fn until(condition: impl Fn() -> bool) {
-    while !condition() {
-        yield_now().await;
-    }
-}
-
-/// Spawns on this thread's loop.
-#[track_caller]
-pub(crate) fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> Task<T> {
-    IoLoop::current().spawn(future)
-}
-
-/// How long `future` takes by the loop's clock, and what it says.
-pub(crate) async fn timed<F: Future>(future: F) -> (Duration, F::Output) {
-    let began = IoLoop::current().now();
-    let output = future.await;
-    (IoLoop::current().now() - began, output)
+/// As the one in [`test_support`], while no other test starts a process.
+pub(crate) fn on_virtual_loop<F: Future<Output: 'static> + 'static>(test: F) -> F::Output {
+    let _forks = no_forks();
+    test_support::on_virtual_loop(test)
 }
 
 /// Lines come back until the peer leaves.
@@ -183,22 +98,6 @@ pub(crate) async fn answers(stream: &mut IoStream) -> bool {
             .is_ok_and(|line| line == b"still there?\n")
 }
 
-/// A flag that closures share.
-pub(crate) fn flag() -> (Rc<Cell<bool>>, Rc<Cell<bool>>) {
-    let flag = Rc::new(Cell::new(false));
-    (flag.clone(), flag)
-}
-
-/// A number that closures share.
-pub(crate) fn counter() -> (Rc<Cell<usize>>, Rc<Cell<usize>>) {
-    let counter = Rc::new(Cell::new(0));
-    (counter.clone(), counter)
-}
-
-pub(crate) fn increment(counter: &Cell<usize>) {
-    counter.set(counter.get() + 1);
-}
-
 /// A waker that counts how often it was cloned.
 pub(crate) fn counting_waker() -> (Waker, impl Fn() -> usize) {
     struct Nothing;
@@ -268,6 +167,3 @@ static FORKS: RwLock<()> = RwLock::new(());
 const CHILD: &str = "SQUALL_TEST_IN_A_PROCESS_OF_ITS_OWN";
 
 const CHILD_TIME_MAX: Duration = Duration::from_secs(30);
-
-/// A test that waits for what never comes would otherwise run for as long as its real time lasts.
-const TURNS_MAX: usize = 300_000;

@@ -42,7 +42,7 @@ async fn obey(mut stream: IoStream, connection: Connection) -> Result<(), BoxErr
 }
 
 fn main() -> Result<(), BoxError> {
-    let usage = "--processes N --max-restarts N --before loop|thread --worker crash|hangup";
+    let usage = "--processes N --max-restarts N --before loop|thread --worker crash|handles";
     let flags = Flags::parse("workers", usage);
     match &*flags.get("before", String::new()) {
         "loop" => IoLoop::current().close(),
@@ -58,13 +58,20 @@ fn main() -> Result<(), BoxError> {
     };
     match &*flags.get("worker", String::new()) {
         "crash" => exit(101),
-        "hangup" => {
-            let hangup = move || eprintln!("worker {id} was hung up on");
-            IoLoop::current()
-                .add_signal_handler(signals::SIGHUP, hangup)?
-                .detach();
+        "handles" => {
+            for (signal, name) in SIGNALS {
+                let say = move || eprintln!("worker {id} was sent {name}");
+                IoLoop::current().add_signal_handler(signal, say)?.detach();
+            }
         }
         _ => {}
     }
     server.serve()
 }
+
+const SIGNALS: [(i32, &str); 4] = [
+    (signals::SIGHUP, "SIGHUP"),
+    (signals::SIGQUIT, "SIGQUIT"),
+    (signals::SIGUSR1, "SIGUSR1"),
+    (signals::SIGUSR2, "SIGUSR2"),
+];

@@ -7,36 +7,18 @@ use squall_benches::http::Head;
 use squall_benches::load::Shape;
 
 use crate::Outcome;
+use crate::commands::Command;
 use crate::flags;
+use crate::kind::{Kind, PEERS};
+use crate::report::SECTIONS;
 use crate::subject::Subject;
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Command {
-    Echo,
-    Frames,
-    Http,
-    Syscalls,
-    Idle,
-    Flood,
-    Drain,
-    Rate,
-}
-
-/// What the subjects speak.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Kind {
-    Echo,
-    Frames,
-    Http,
-}
-
 pub struct Arguments {
-    pub command: Command,
+    pub command: &'static Command,
     pub kind: Kind,
-    /// The hand-written server if the command line names none, and the command does not add it
-    /// to every comparison anyway.
+    /// Beside the reference and the peers.
     pub subjects: Vec<Subject>,
-    /// The measurement is repeated for each; empty until all flags are known.
+    /// The measurement is repeated for each.
     pub shapes: Vec<Shape>,
     pub rounds: usize,
     pub slice: Duration,
@@ -45,13 +27,17 @@ pub struct Arguments {
     pub head: Option<Head>,
     /// How many each idle connection has made.
     pub exchanges: usize,
-    /// How many are made while strace counts.
+    /// How many are made while strace or callgrind counts.
     pub requests: u64,
+    /// How many times the instructions of the reference a subject may need.
+    pub ratio_max: Option<f64>,
     /// How long each rate is observed.
     pub observed: Duration,
     /// Of what `rate` measures, by their names in `RATE_PARTS`.
     pub parts: Vec<&'static str>,
-    /// By their names in `PEERS`.
+    /// Of the report, those to measure anew, by their names in `SECTIONS`.
+    pub sections: Vec<&'static str>,
+    /// By their names in `PEERS`. Those that are not installed are left out.
     pub peers: Vec<&'static str>,
 }
 
@@ -60,8 +46,8 @@ impl Arguments {
         let Some((command, flags)) = words.split_first() else {
             return Err(flags::help().into());
         };
-        let command = flags::command(command)?;
-        let mut arguments = Arguments::defaults(command);
+        let command = Command::named(command)?;
+        let mut arguments = Arguments::defaults(command)?;
         for pair in flags.chunks(2) {
             let [flag, value] = pair else {
                 return Err(format!("{} needs a value", pair[0]).into());
@@ -70,17 +56,8 @@ impl Arguments {
                 .map_err(|error| format!("{flag} {value}: {error}"))?;
         }
         arguments.check()?;
-        if arguments.shapes.is_empty() {
-            arguments.shapes = arguments.default_shapes();
-        }
-        if arguments.subjects.is_empty() && command == Command::Rate {
-            for (name, program) in RATE_PEERS {
-                arguments.subjects.push(Subject::built(program, name)?);
-            }
-        }
-        if arguments.subjects.is_empty() && !arguments.compares() {
-            let reference = arguments.reference(arguments.reference_program())?;
-            arguments.subjects.push(reference);
+        if arguments.subjects.is_empty() {
+            arguments.subjects = (command.subjects)(arguments.kind)?;
         }
         Ok(arguments)
     }
@@ -94,67 +71,40 @@ impl Arguments {
                 length: self.length.unwrap_or(FRAME_LENGTH),
             },
             Kind::Http => Protocol::Http(self.head.unwrap_or(Head::Small)),
-        }
-    }
-
-    /// The hand-written server, which the others are held against.
-    pub fn reference(&self, name: &str) -> Outcome<Subject> {
-        Subject::built(self.reference_program(), name)
-    }
-
-    pub fn peers(&self) -> Outcome<Vec<Subject>> {
-        if self.kind != Kind::Http {
-            return Ok(Vec::new());
-        }
-        let chosen = PEERS.iter().filter(|(name, _)| self.peers.contains(name));
-        chosen
-            .map(|(name, program)| Subject::built(program, name))
-            .collect()
-    }
-
-    fn defaults(command: Command) -> Arguments {
-        Arguments {
-            command,
-            kind: match command {
-                Command::Http => Kind::Http,
-                Command::Frames => Kind::Frames,
-                _ => Kind::Echo,
+            Kind::HttpOnce => Protocol::Http(Head::Closing),
+            // Its servers say where they listen; nobody asks them in lines.
+            Kind::Bulk => Protocol::Echo {
+                line_length: LINE_LENGTH,
             },
+        }
+    }
+
+    /// Whom the subjects are compared with: the hand-written server, then the peers.
+    pub fn reference_and_peers(&self) -> Outcome<Vec<Subject>> {
+        let mut peers = self.kind.peers(&self.peers)?;
+        peers.insert(0, self.kind.reference("reference")?);
+        Ok(peers)
+    }
+
+    fn defaults(command: &'static Command) -> Outcome<Arguments> {
+        let shapes = command.shapes.split(',').map(str::parse);
+        Ok(Arguments {
+            command,
+            kind: command.kind,
             subjects: Vec::new(),
-            shapes: Vec::new(),
+            shapes: shapes.collect::<Result<_, _>>()?,
             rounds: 24,
             slice: Duration::from_millis(300),
             length: None,
             head: None,
             exchanges: 1,
             requests: 20_000,
+            ratio_max: None,
             parts: RATE_PARTS.into(),
             observed: Duration::from_secs(10),
-            peers: PEERS.map(|(name, _)| name).into(),
-        }
-    }
-
-    fn default_shapes(&self) -> Vec<Shape> {
-        let single = |connections| Shape {
-            connections,
-            depth: 1,
-        };
-        let pipelined = Shape {
-            connections: 64,
-            depth: 16,
-        };
-        match (self.command, self.kind) {
-            (Command::Echo | Command::Frames, _) => [1, 64, 1024].map(single).into(),
-            (Command::Http, _) => vec![single(1), single(64), single(1024), pipelined],
-            (Command::Syscalls, Kind::Http) => vec![single(1), single(64), pipelined],
-            (Command::Syscalls, _) => [1, 64].map(single).into(),
-            (Command::Idle, Kind::Http) => vec![single(10_000)],
-            (Command::Idle, _) => vec![single(19_000)],
-            (Command::Flood, _) => vec![single(200)],
-            (Command::Drain, _) => vec![single(1000)],
-            // Its scenarios say how many.
-            (Command::Rate, _) => Vec::new(),
-        }
+            sections: SECTIONS.map(|(name, _)| name).into(),
+            peers: PEERS.iter().map(|peer| peer.name).collect(),
+        })
     }
 
     fn check(&self) -> Outcome<()> {
@@ -168,40 +118,17 @@ impl Arguments {
         if self.kind != Kind::Http && self.head.is_some() {
             return Err("--head is for HTTP only".into());
         }
-        let is_pipelined = self.shapes.iter().any(|shape| shape.depth > 1);
-        if is_pipelined && !self.compares() {
-            return Err("--connections: this command sends one request at a time".into());
+        let mut shapes = self.shapes.iter();
+        let is_load = |shape: &Shape| shape.depth > 1 || shape.per_second.is_some();
+        if shapes.any(is_load) && !self.command.is_loading {
+            return Err("--connections: this command only asks how many".into());
         }
         Ok(())
     }
-
-    /// Whether the reference is measured along with the subjects.
-    fn compares(&self) -> bool {
-        use Command::{Echo, Frames, Http, Syscalls};
-        matches!(self.command, Echo | Frames | Http | Syscalls)
-    }
-
-    fn reference_program(&self) -> &'static str {
-        match self.kind {
-            Kind::Echo => "raw_echo",
-            Kind::Frames => "raw_frames",
-            Kind::Http => "raw_http",
-        }
-    }
 }
-
-/// What HTTP servers are compared with beside the reference: names, and the programs.
-pub const PEERS: [(&str, &str); 2] = [("raw", "raw_http_canned"), ("hyper", "hyper_hello")];
 
 /// What there is to know of a rate limiter.
 pub const RATE_PARTS: [&str; 3] = ["exact", "fair", "cost"];
-
-/// What is measured if the command line names no rate-limited server.
-const RATE_PEERS: [(&str, &str); 3] = [
-    ("squall", "rate_squall"),
-    ("governor", "rate_governor"),
-    ("async-speed-limit", "rate_async_speed_limit"),
-];
 
 const LINE_LENGTH: usize = 32;
 
@@ -210,6 +137,7 @@ const FRAME_LENGTH: usize = 100;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::commands::COMMANDS;
 
     fn parse(line: &str) -> Outcome<Arguments> {
         let words: Vec<String> = line.split_whitespace().map(String::from).collect();
@@ -223,9 +151,10 @@ mod tests {
             "http --length 100",
             "frames --head small",
             "frames --length 4096",
-            "syscalls --head browser",
-            "syscalls --protocol http --length 100",
+            "syscalls --protocol echo --head browser",
+            "syscalls --length 100",
             "idle --subject ./server --connections 10x2",
+            "idle --subject ./server --connections 10@2",
             "flood --peers raw",
         ] {
             assert!(parse(line).is_err(), "{line}");
@@ -233,18 +162,21 @@ mod tests {
     }
 
     #[test]
-    fn shape_is_connections_and_perhaps_a_depth() {
-        let arguments = parse("http --connections 1,64x16").expect("arguments");
-        let shapes: Vec<String> = arguments.shapes.iter().map(Shape::to_string).collect();
-        assert_eq!(shapes, ["1", "64x16"]);
-        for wrong in ["0", "64x0", "64x1000", "x16", "64x", "64x16x2"] {
-            assert!(parse(&format!("http --connections {wrong}")).is_err());
-        }
+    fn order_of_flags_does_not_matter() {
+        let line = "syscalls --head browser --protocol http --subject ./server";
+        let arguments = parse(line).expect("arguments");
+        assert_eq!(arguments.protocol(), Protocol::Http(Head::Browser));
     }
 
     #[test]
-    fn order_of_flags_does_not_matter() {
-        let arguments = parse("syscalls --head browser --protocol http").expect("arguments");
-        assert_eq!(arguments.protocol(), Protocol::Http(Head::Browser));
+    fn every_command_has_shapes_and_flags_that_there_are() {
+        for command in &COMMANDS {
+            let defaults = Arguments::defaults(command).expect("shapes");
+            assert!(!defaults.shapes.is_empty());
+            let help = flags::help();
+            for flag in command.flags.split_whitespace() {
+                assert!(help.contains(&format!("  {flag} ")), "{flag}");
+            }
+        }
     }
 }

@@ -1,25 +1,22 @@
-//! The commands and flags there are, and what they mean.
+//! The flags there are, and what they mean.
 
 use std::time::Duration;
 
-use squall_benches::dialogue::{DEPTH_MAX, LINE_LENGTH_MAX};
+use squall_benches::dialogue::LINE_LENGTH_MAX;
 use squall_benches::http::Head;
-use squall_benches::load::Shape;
+use squall_benches::load::between;
 
 use crate::Outcome;
-use crate::arguments::{Arguments, Command, Kind, PEERS, RATE_PARTS};
+use crate::arguments::{Arguments, RATE_PARTS};
+use crate::commands::{COMMANDS, Command};
+use crate::kind::{Kind, PEERS};
+use crate::report::SECTIONS;
 use crate::subject::Subject;
-
-pub fn command(name: &str) -> Outcome<Command> {
-    let command = COMMANDS.iter().find(|(known, ..)| *known == name);
-    let (_, command, _) = command.ok_or(format!("there is no command {name}; see --help"))?;
-    Ok(*command)
-}
 
 pub fn set(arguments: &mut Arguments, name: &str, value: &str) -> Outcome<()> {
     let flag = FLAGS.iter().find(|flag| flag.name == name);
     let flag = flag.ok_or("no such flag")?;
-    if !flag.commands.contains(&arguments.command) {
+    if !arguments.command.takes(name) {
         return Err("this command has no such flag".into());
     }
     (flag.set)(arguments, value)
@@ -28,15 +25,13 @@ pub fn set(arguments: &mut Arguments, name: &str, value: &str) -> Outcome<()> {
 /// What `--help` prints.
 pub fn help() -> String {
     let mut text = String::from("usage: bench COMMAND [FLAG VALUE ...]\n\ncommands:\n");
-    for (name, _, purpose) in COMMANDS {
-        text += &format!("  {name:<10}{purpose}\n");
+    for Command { name, purpose, .. } in &COMMANDS {
+        text += &format!("  {name:<14}{purpose}\n");
     }
     text += "\nflags:\n";
     for flag in &FLAGS {
-        let takers = COMMANDS
-            .iter()
-            .filter(|(_, command, _)| flag.commands.contains(command));
-        let takers: Vec<&str> = takers.map(|(name, ..)| *name).collect();
+        let takers = COMMANDS.iter().filter(|command| command.takes(flag.name));
+        let takers: Vec<&str> = takers.map(|command| command.name).collect();
         let usage = format!("{} {}", flag.name, flag.value);
         text += &format!("  {usage}  ({})\n", takers.join(", "));
         text += &format!("      {}\n", flag.purpose);
@@ -47,83 +42,15 @@ pub fn help() -> String {
 struct Flag {
     name: &'static str,
     value: &'static str,
-    commands: &'static [Command],
     purpose: &'static str,
     set: fn(&mut Arguments, &str) -> Outcome<()>,
 }
 
-fn between(lowest: usize, highest: usize, text: &str) -> Outcome<usize> {
-    let number = text.parse()?;
-    if (lowest..=highest).contains(&number) {
-        Ok(number)
-    } else {
-        Err(format!("not between {lowest} and {highest}").into())
-    }
-}
-
-/// From `CONNECTIONS` or `CONNECTIONSxDEPTH`.
-fn shape(text: &str) -> Outcome<Shape> {
-    let (connections, depth) = text.split_once('x').unwrap_or((text, "1"));
-    Ok(Shape {
-        connections: between(1, CONNECTIONS_MAX, connections)?,
-        depth: between(1, DEPTH_MAX, depth)?,
-    })
-}
-
-const COMMANDS: [(&str, Command, &str); 8] = [
-    (
-        "echo",
-        Command::Echo,
-        "requests per CPU-second, as a ratio to raw_echo and to a null test",
-    ),
-    (
-        "frames",
-        Command::Frames,
-        "the same for frames, a length and so many bytes, and raw_frames",
-    ),
-    ("http", Command::Http, "the same for HTTP and raw_http"),
-    (
-        "syscalls",
-        Command::Syscalls,
-        "system calls for each request, counted by strace",
-    ),
-    (
-        "idle",
-        Command::Idle,
-        "memory and CPU time of idle connections",
-    ),
-    (
-        "flood",
-        Command::Flood,
-        "more clients than the server has descriptors",
-    ),
-    (
-        "drain",
-        Command::Drain,
-        "how long the server takes to end after SIGINT",
-    ),
-    (
-        "rate",
-        Command::Rate,
-        "how exact, fair and cheap rate limiters are",
-    ),
-];
-
-const FLAGS: [Flag; 12] = [
+const FLAGS: [Flag; 14] = [
     Flag {
         name: "--subject",
         value: "[NAME[@ADDRESS:PORT]=]COMMAND",
-        commands: &[
-            Command::Echo,
-            Command::Frames,
-            Command::Http,
-            Command::Syscalls,
-            Command::Idle,
-            Command::Flood,
-            Command::Drain,
-            Command::Rate,
-        ],
-        purpose: "a server to measure, any number of times; idle, flood, drain: else the raw one",
+        purpose: "a server to measure, any number of times (the toolkit's; flood, drain: the raw one)",
         set: |arguments, value| {
             arguments.subjects.push(Subject::parse(value)?);
             Ok(())
@@ -132,46 +59,26 @@ const FLAGS: [Flag; 12] = [
     Flag {
         name: "--protocol",
         value: "echo|frames|http",
-        commands: &[
-            Command::Syscalls,
-            Command::Idle,
-            Command::Flood,
-            Command::Drain,
-        ],
-        purpose: "what the subjects speak (echo)",
+        purpose: "what the subjects speak (http; flood, drain: echo; kill: frames)",
         set: |arguments, value| {
-            arguments.kind = match value {
-                "echo" => Kind::Echo,
-                "frames" => Kind::Frames,
-                "http" => Kind::Http,
-                _ => return Err("no such protocol".into()),
-            };
+            arguments.kind = Kind::named(value)?;
             Ok(())
         },
     },
     Flag {
         name: "--connections",
-        value: "N[xDEPTH][,...]",
-        commands: &[
-            Command::Echo,
-            Command::Frames,
-            Command::Http,
-            Command::Syscalls,
-            Command::Idle,
-            Command::Drain,
-        ],
-        purpose: "how many, and how many requests each sends at once (echo, frames: 1,64,1024;
-      http: 1,64,1024,64x16; syscalls: 1,64, over HTTP also 64x16; idle: 19000, over HTTP 10000;
-      drain: 1000)",
+        value: "N[xDEPTH][@RATE][,...]",
+        purpose: "how many, how many requests each sends at once (1), and how many all of them
+      send per second, in an open loop (as soon as they are answered)",
         set: |arguments, value| {
-            arguments.shapes = value.split(',').map(shape).collect::<Outcome<_>>()?;
+            let shapes = value.split(',').map(str::parse);
+            arguments.shapes = shapes.collect::<Result<_, _>>()?;
             Ok(())
         },
     },
     Flag {
         name: "--rounds",
         value: "N",
-        commands: &[Command::Echo, Command::Frames, Command::Http],
         purpose: "how often each subject is loaded between two slices of the reference (24)",
         set: |arguments, value| {
             arguments.rounds = between(1, 10_000, value)?;
@@ -181,7 +88,6 @@ const FLAGS: [Flag; 12] = [
     Flag {
         name: "--slice",
         value: "SECONDS",
-        commands: &[Command::Echo, Command::Frames, Command::Http],
         purpose: "how long a server is loaded at a time (0.3)",
         set: |arguments, value| {
             arguments.slice = Duration::try_from_secs_f64(value.parse()?)?;
@@ -194,7 +100,6 @@ const FLAGS: [Flag; 12] = [
     Flag {
         name: "--length",
         value: "BYTES",
-        commands: &[Command::Echo, Command::Frames, Command::Syscalls],
         purpose: "of a line, with its delimiter (32), or of a frame, without its digits (100)",
         set: |arguments, value| {
             arguments.length = Some(between(2, LINE_LENGTH_MAX, value)?);
@@ -204,7 +109,6 @@ const FLAGS: [Flag; 12] = [
     Flag {
         name: "--head",
         value: "small|browser",
-        commands: &[Command::Http, Command::Syscalls, Command::Idle],
         purpose: "of an HTTP request: like wrk's, or 12 fields in 700 bytes (small)",
         set: |arguments, value| {
             arguments.head = Some(match value {
@@ -218,13 +122,13 @@ const FLAGS: [Flag; 12] = [
     Flag {
         name: "--peers",
         value: "NAME[,NAME...]",
-        commands: &[Command::Http],
-        purpose: "what to measure beside the subjects, or none (raw,hyper)",
+        purpose: "what to measure beside the subjects, or none (all there are of raw, tokio, hyper,
+      nginx, tornado, node)",
         set: |arguments, value| {
             arguments.peers.clear();
             for name in value.split(',').filter(|name| *name != "none") {
-                let peer = PEERS.iter().find(|(known, _)| *known == name);
-                arguments.peers.push(peer.ok_or("no such peer")?.0);
+                let peer = PEERS.iter().find(|peer| peer.name == name);
+                arguments.peers.push(peer.ok_or("no such peer")?.name);
             }
             Ok(())
         },
@@ -232,17 +136,24 @@ const FLAGS: [Flag; 12] = [
     Flag {
         name: "--requests",
         value: "N",
-        commands: &[Command::Syscalls],
-        purpose: "made while strace counts (20000)",
+        purpose: "made while strace or callgrind counts (20000)",
         set: |arguments, value| {
             arguments.requests = between(1, 100_000_000, value)? as u64;
             Ok(())
         },
     },
     Flag {
+        name: "--at-most",
+        value: "RATIO",
+        purpose: "to the reference; a subject that needs more is an error",
+        set: |arguments, value| {
+            arguments.ratio_max = Some(value.parse()?);
+            Ok(())
+        },
+    },
+    Flag {
         name: "--exchanges",
         value: "N",
-        commands: &[Command::Idle],
         purpose: "requests that each connection makes before it idles (1)",
         set: |arguments, value| {
             arguments.exchanges = between(0, 1000, value)?;
@@ -250,9 +161,21 @@ const FLAGS: [Flag; 12] = [
         },
     },
     Flag {
+        name: "--sections",
+        value: "NAME[,NAME...]",
+        purpose: "to measure anew, or none; the others are taken from the report before (all)",
+        set: |arguments, value| {
+            arguments.sections.clear();
+            for name in value.split(',').filter(|name| *name != "none") {
+                let section = SECTIONS.iter().find(|(known, _)| *known == name);
+                arguments.sections.push(section.ok_or("no such section")?.0);
+            }
+            Ok(())
+        },
+    },
+    Flag {
         name: "--parts",
         value: "exact|fair|cost[,...]",
-        commands: &[Command::Rate],
         purpose: "what to measure (all of it)",
         set: |arguments, value| {
             arguments.parts.clear();
@@ -266,7 +189,6 @@ const FLAGS: [Flag; 12] = [
     Flag {
         name: "--seconds",
         value: "N",
-        commands: &[Command::Rate],
         purpose: "how long each rate is observed (10)",
         set: |arguments, value| {
             arguments.observed = Duration::from_secs(between(2, 3600, value)? as u64);
@@ -281,9 +203,6 @@ A subject is a program, by its path, with arguments of its own if need be. It is
 address behind its name it is a shell command that listens there and prints nothing. It runs on
 core 0, the load generator on core 1. Processes that a server forks are counted while they live.
 ";
-
-/// What a process may hold here, less what it needs for itself, is less than that anyway.
-const CONNECTIONS_MAX: usize = 1_000_000;
 
 /// A few clock ticks of the kernel.
 const SLICE_MIN: Duration = Duration::from_millis(10);

@@ -12,7 +12,7 @@ use crate::Outcome;
 use crate::arguments::Arguments;
 use crate::server::Server;
 use crate::subject::Subject;
-use crate::table::Table;
+use squall_benches::table::Table;
 
 pub fn run(arguments: &Arguments) -> Outcome<()> {
     let headings = [
@@ -23,9 +23,10 @@ pub fn run(arguments: &Arguments) -> Outcome<()> {
         "CPU %",
     ];
     let mut table = Table::new(&headings);
+    let others = arguments.reference_and_peers()?;
     for shape in &arguments.shapes {
         check_descriptors(shape.connections)?;
-        for subject in &arguments.subjects {
+        for subject in others.iter().chain(&arguments.subjects) {
             table.push(measure(subject, shape.connections, arguments)?);
         }
     }

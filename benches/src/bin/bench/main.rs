@@ -1,19 +1,26 @@
 //! Measures servers of lines, frames and HTTP against ones written by hand: `bench --help` says how.
 
 mod arguments;
+mod commands;
 mod cores;
 mod drain;
 mod flags;
 mod flood;
+mod goal_list;
+mod goals;
 mod idle;
+mod instructions;
+mod kill;
+mod kind;
+mod layers;
 mod process;
 mod rate;
 mod rate_trace;
+mod report;
 mod server;
-mod statistics;
+mod size;
 mod subject;
 mod syscalls;
-mod table;
 mod throughput;
 mod usage;
 
@@ -22,7 +29,7 @@ use std::process::ExitCode;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::arguments::{Arguments, Command};
+use crate::arguments::Arguments;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -42,14 +49,7 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Outcome<()> {
     raise_descriptor_limit()?;
     cores::pin_load()?;
-    match arguments.command {
-        Command::Echo | Command::Frames | Command::Http => throughput::run(arguments),
-        Command::Syscalls => syscalls::run(arguments),
-        Command::Idle => idle::run(arguments),
-        Command::Flood => flood::run(arguments),
-        Command::Drain => drain::run(arguments),
-        Command::Rate => rate::run(arguments),
-    }
+    (arguments.command.run)(arguments)
 }
 
 /// The servers inherit the limit.

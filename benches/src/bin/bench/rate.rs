@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use crate::Outcome;
 use crate::arguments::Arguments;
+use crate::commands::BY_HAND;
 use crate::rate_trace::{Clients, Trace};
 use crate::server::Server;
-use crate::statistics::median;
 use crate::subject::Subject;
-use crate::table::Table;
+use squall_benches::statistics::median;
+use squall_benches::table::Table;
 
 pub fn run(arguments: &Arguments) -> Outcome<()> {
     let (subjects, span) = (&arguments.subjects, arguments.observed);
@@ -17,7 +18,10 @@ pub fn run(arguments: &Arguments) -> Outcome<()> {
     if has("exact") {
         println!("{}", exactness(subjects, span)?);
         println!("total, worst seconds: in parts of the limit. beyond: the most that any span of");
-        println!("time had over the limit, in units of 10 ms (1,380 to 65,536 bytes).\n");
+        println!(
+            "time had over the limit, in units: 10 ms of it, and at least 1,380 bytes. It is at"
+        );
+        println!("least the first figure, and the second if the reader is never late.\n");
     }
     if has("fair") {
         println!("{}", fairness(subjects, span)?);
@@ -26,9 +30,9 @@ pub fn run(arguments: &Arguments) -> Outcome<()> {
     if has("cost") {
         println!("{}", cost(subjects, span)?);
         println!(
-            "CPU time per GiB at the limit, and of the same server without one: when the readers"
+            "CPU time per GiB at the limit; of the same writes at the same times by hand; and of"
         );
-        println!("take that many bytes per second, and at full speed, when nobody ever sleeps.\n");
+        println!("the same server without a limit, which never sleeps and fills the sockets.\n");
     }
     println!("left out: aria2 --max-overall-upload-limit, which needs a torrent to be shared.");
     Ok(())
@@ -50,7 +54,7 @@ fn exactness(subjects: &[Subject], span: Duration) -> Outcome<Table> {
             let mut clients = Clients::open(server.address, &[65_536], 0)?;
             let trace = clients.observe(rate, span)?;
             let (least, most) = trace.seconds();
-            let unit = (rate as f64 / 100.0).clamp(1380.0, 65_536.0);
+            let unit = (rate as f64 / 100.0).max(1380.0);
             table.push([
                 format!("{rate} B/s"),
                 subject.name.clone(),
@@ -60,7 +64,11 @@ fn exactness(subjects: &[Subject], span: Duration) -> Outcome<Table> {
                     least as f64 / rate as f64,
                     most as f64 / rate as f64
                 ),
-                format!("{:.2}", trace.excess / unit),
+                format!(
+                    "{:.2} {:.2}",
+                    trace.excess_least / unit,
+                    trace.excess_most / unit
+                ),
             ]);
         }
     }
@@ -98,35 +106,44 @@ fn fairness(subjects: &[Subject], span: Duration) -> Outcome<Table> {
     Ok(table)
 }
 
-/// CPU time at 100 MB/s beside that of the same writes without a limit, in turns.
+/// CPU time at 100 MB/s, beside that of the same writes at the same times by hand, and beside that
+/// of the same server without a limit, in turns.
 fn cost(subjects: &[Subject], span: Duration) -> Outcome<Table> {
     let mut table = Table::new(&[
         "streams x piece",
         "subject",
         "CPU s/GiB",
-        "paced",
-        "full speed",
-        "to paced",
-        "to full",
+        "by hand",
+        "no limit",
+        "to by hand",
+        "to no limit",
         "per piece µs",
     ]);
-    for (streams, piece) in [(1, 65_536), (8, 65_536), (8, 9_000), (10_000, 9_000)] {
+    let by_hand = Subject::built(BY_HAND, "by hand")?;
+    for (streams, piece) in [
+        (1, 65_536),
+        (8, 65_536),
+        (8, 9_000),
+        (8, 1_000),
+        (10_000, 9_000),
+    ] {
+        let pieces = vec![piece; streams];
         for subject in subjects {
             let mut costs = [Vec::new(), Vec::new(), Vec::new()];
             for _ in 0..ROUNDS {
-                let pieces = vec![piece; streams];
-                for (costs, (rate, pace)) in costs.iter_mut().zip(WAYS) {
-                    costs.push(cpu_per_gib(subject, rate, pace, &pieces, span / 5)?);
+                let ways = [(subject, LIMIT), (&by_hand, LIMIT), (subject, 0)];
+                for (costs, (subject, rate)) in costs.iter_mut().zip(ways) {
+                    costs.push(cpu_per_gib(subject, rate, &pieces, span / 5)?);
                 }
             }
-            let [limited, paced, full] = costs.map(|costs| median(&costs));
+            let [limited, by_hand, full] = costs.map(|costs| median(&costs));
             table.push([
                 format!("{streams} x {piece}"),
                 subject.name.clone(),
                 format!("{limited:.3}"),
-                format!("{paced:.3}"),
+                format!("{by_hand:.3}"),
                 format!("{full:.3}"),
-                format!("{:.2}", limited / paced),
+                format!("{:.2}", limited / by_hand),
                 format!("{:.2}", limited / full),
                 format!("{:.2}", limited * 1e6 * piece as f64 / GIB),
             ]);
@@ -135,17 +152,10 @@ fn cost(subjects: &[Subject], span: Duration) -> Outcome<Table> {
     Ok(table)
 }
 
-fn cpu_per_gib(
-    subject: &Subject,
-    rate: u64,
-    pace: Option<u64>,
-    pieces: &[usize],
-    span: Duration,
-) -> Outcome<f64> {
+fn cpu_per_gib(subject: &Subject, rate: u64, pieces: &[usize], span: Duration) -> Outcome<f64> {
     // Before the clients, so that it is dropped after them, and keeps no port of theirs.
     let server = Server::start_with_rate(subject, rate)?;
     let mut clients = Clients::open(server.address, pieces, 0)?;
-    clients.pace = pace;
     clients.observe(LIMIT, SETTLES / 3)?;
     let before = server.cpu_time_now()?;
     let trace = clients.observe(LIMIT, span)?;
@@ -161,9 +171,6 @@ fn of_limit(trace: &Trace, rate: u64, span: Duration) -> f64 {
 const IDLE: Duration = Duration::from_secs(2);
 
 const SETTLES: Duration = Duration::from_secs(3);
-
-/// The server's limit, and how fast its clients read.
-const WAYS: [(u64, Option<u64>); 3] = [(LIMIT, None), (0, Some(LIMIT)), (0, None)];
 
 /// How often the server is measured with and without its limit.
 const ROUNDS: usize = 3;

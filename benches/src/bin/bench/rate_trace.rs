@@ -2,7 +2,6 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
@@ -18,8 +17,6 @@ pub struct Clients {
     streams: Vec<TcpStream>,
     _deaf: Vec<TcpStream>,
     buffer: Vec<u8>,
-    /// How many bytes they read in a second, if not all that come.
-    pub pace: Option<u64>,
 }
 
 /// What came in a span of time.
@@ -28,8 +25,11 @@ pub struct Trace {
     pub shares: Vec<u64>,
     /// Bytes of all in each hundredth of a second.
     bins: Vec<u64>,
-    /// The most that any part of the span had beyond the rate, in bytes.
-    pub excess: f64,
+    /// The most that any part of the span had beyond the rate, in bytes, as far as it is certain:
+    /// what is read now came at any time since the look before.
+    pub excess_least: f64,
+    /// The same if all of it came just now.
+    pub excess_most: f64,
 }
 
 impl Clients {
@@ -60,26 +60,29 @@ impl Clients {
             streams,
             _deaf: silent,
             buffer: vec![0; 64 * 1024],
-            pace: None,
         })
     }
 
-    /// Reads for `span`.
+    /// Reads for `span`, and never sleeps: being woken takes time that would be the server's, and
+    /// what is read late seems to have come at once.
     pub fn observe(&mut self, rate: u64, span: Duration) -> Outcome<Trace> {
         let start = Instant::now();
         let mut trace = Trace {
             shares: vec![0; self.streams.len()],
             bins: vec![0; (span.as_secs_f64() * BINS) as usize + 1],
-            excess: 0.0,
+            excess_least: 0.0,
+            excess_most: 0.0,
         };
-        let (mut events, mut beyond, mut before) = (Vec::with_capacity(1024), 0.0_f64, start);
+        let (mut events, mut before) = (Vec::with_capacity(1024), start);
+        let (mut least, mut most) = (0.0_f64, 0.0_f64);
         while start.elapsed() < span {
             events.clear();
-            let timeout = Timespec::try_from(span.saturating_sub(start.elapsed()))?;
-            epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&timeout))?;
+            let timeout = Some(&Timespec::default());
+            epoll::wait(&self.epoll, spare_capacity(&mut events), timeout)?;
             let now = Instant::now();
-            beyond = (beyond - (now - before).as_secs_f64() * rate as f64).max(0.0);
+            let allowed = (now - before).as_secs_f64() * rate as f64;
             before = now;
+            let mut read = 0;
             for event in &events {
                 let index = { event.data }.u64() as usize;
                 let count = match self.streams[index].read(&mut self.buffer) {
@@ -92,13 +95,12 @@ impl Clients {
                 let bin = ((now - start).as_secs_f64() * BINS) as usize;
                 let last = trace.bins.len() - 1;
                 trace.bins[bin.min(last)] += count;
-                beyond += count as f64;
+                read += count;
             }
-            trace.excess = trace.excess.max(beyond);
-            if let Some(pace) = self.pace {
-                let due = Duration::from_secs_f64(trace.total() as f64 / pace as f64);
-                thread::sleep(due.saturating_sub(start.elapsed()));
-            }
+            most = (most - allowed).max(0.0) + read as f64;
+            least = (least + read as f64 - allowed).max(0.0);
+            trace.excess_most = trace.excess_most.max(most);
+            trace.excess_least = trace.excess_least.max(least);
         }
         Ok(trace)
     }
@@ -140,7 +142,8 @@ mod tests {
         let trace = Trace {
             shares: vec![1000],
             bins,
-            excess: 0.0,
+            excess_least: 0.0,
+            excess_most: 0.0,
         };
         assert_eq!(trace.seconds(), (0, 1000));
     }

@@ -1,6 +1,7 @@
 //! One running server under test: how it is started, found and measured.
 
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -38,6 +39,20 @@ impl Server {
         command.args(["--rate", &rate.to_string()]);
         // It is not asked anything to see whether it is up: what it says is enough.
         Server::start_command(subject, command, &Protocol::Echo { line_length: 2 })
+    }
+
+    /// One whose instructions are counted, and written to `output` when it ends.
+    pub fn start_under_callgrind(
+        subject: &Subject,
+        protocol: &Protocol,
+        output: &Path,
+    ) -> Outcome<Server> {
+        let mut command = Command::new("valgrind");
+        command.args(["--tool=callgrind", "--quiet"]);
+        command.arg(format!("--callgrind-out-file={}", output.display()));
+        let own = subject.command();
+        command.arg(own.get_program()).args(own.get_args());
+        Server::start_command(subject, command, protocol)
     }
 
     fn start_command(subject: &Subject, command: Command, protocol: &Protocol) -> Outcome<Server> {

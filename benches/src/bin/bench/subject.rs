@@ -1,6 +1,6 @@
 //! A server under test, as the command line describes it.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 
 use crate::Outcome;
@@ -43,9 +43,7 @@ impl Subject {
     pub fn built(program: &str, name: &str) -> Outcome<Subject> {
         let path = std::env::current_exe()?.with_file_name(program);
         if !path.exists() {
-            return Err(
-                format!("{program} is not built: cargo build --release --workspace").into(),
-            );
+            return Err(format!("{program} is not built: benches/run builds it").into());
         }
         let path = path.into_os_string().into_string();
         Ok(Subject {
@@ -53,6 +51,22 @@ impl Subject {
             command: vec![path.map_err(|_| "path is not UTF-8")?],
             address: None,
         })
+    }
+
+    /// A script that starts a foreign server, where it is told to.
+    pub fn installed(script: &str, name: &str) -> Outcome<Subject> {
+        // Free a moment ago; whether it still is, is checked when the server is started.
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        Ok(Subject {
+            name: name.to_string(),
+            command: vec![script.to_string(), address.port().to_string()],
+            address: Some(address),
+        })
+    }
+
+    pub fn with_argument(mut self, argument: &str) -> Subject {
+        self.command.push(argument.to_string());
+        self
     }
 
     pub fn program(&self) -> &str {

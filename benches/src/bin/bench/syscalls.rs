@@ -5,20 +5,20 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use squall_benches::load::{Limit, Load};
+use squall_benches::load::{Limit, Load, Workload};
 
 use crate::arguments::Arguments;
 use crate::process::Process;
 use crate::server::Server;
-use crate::table::Table;
 use crate::{Outcome, cores};
+use squall_benches::table::Table;
 
 pub fn run(arguments: &Arguments) -> Outcome<()> {
     let protocol = arguments.protocol();
-    let reference = arguments.reference("reference")?;
+    let others = arguments.reference_and_peers()?;
     let mut table = Table::new(&["connections", "subject", "calls per request", "each"]);
     for &shape in &arguments.shapes {
-        for subject in std::iter::once(&reference).chain(&arguments.subjects) {
+        for subject in others.iter().chain(&arguments.subjects) {
             let server = Server::start(subject, &protocol)?;
             let mut load = Load::open(server.address, &protocol, shape)?;
             let calls = count(&server, || {

@@ -1,44 +1,87 @@
 //! Throughput as paired ratios: each slice of a subject is held against the slices of the
 //! reference just before and after it, so that what drifts on the machine cancels out.
 
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use squall_benches::dialogue::Protocol;
+use squall_benches::bulk::{Bulk, Direction};
 use squall_benches::histogram::Histogram;
-use squall_benches::load::{Limit, Load, Shape};
+use squall_benches::load::{Limit, Load, Workload};
+use squall_benches::newcomers::Newcomers;
+use squall_benches::statistics::{median, quantile};
+use squall_benches::table::Table;
 
 use crate::Outcome;
 use crate::arguments::Arguments;
 use crate::server::Server;
-use crate::statistics::{median, quantile};
-use crate::table::Table;
 
+/// Over connections that are held.
 pub fn run(arguments: &Arguments) -> Outcome<()> {
     let protocol = arguments.protocol();
-    let reference = arguments.reference("reference")?;
-    let null = arguments.reference("null")?;
-    let peers = arguments.peers()?;
-    let subjects = [&reference, &null].into_iter();
-    let subjects = subjects.chain(&peers).chain(&arguments.subjects);
+    compare(
+        arguments,
+        arguments.shapes.iter().map(|&shape| {
+            let open = move |server| boxed(Load::open(server, &protocol, shape));
+            (shape.to_string(), Box::new(open) as Open)
+        }),
+    )
+}
+
+/// Over a new connection for each request.
+pub fn run_accept(arguments: &Arguments) -> Outcome<()> {
+    compare(
+        arguments,
+        arguments.shapes.iter().map(|&shape| {
+            let open = move |server| boxed(Newcomers::open(server, shape.connections));
+            (shape.to_string(), Box::new(open) as Open)
+        }),
+    )
+}
+
+/// Over one that is full: a request is a piece of 64 KiB.
+pub fn run_bulk(arguments: &Arguments) -> Outcome<()> {
+    let directions = [("sent", Direction::Sent), ("received", Direction::Received)];
+    compare(
+        arguments,
+        directions.into_iter().map(|(name, direction)| {
+            let open = move |server| boxed(Bulk::open(server, direction));
+            (name.to_string(), Box::new(open) as Open)
+        }),
+    )
+}
+
+/// How a server is loaded.
+type Open = Box<dyn Fn(SocketAddr) -> io::Result<Box<dyn Workload>>>;
+
+fn boxed(load: io::Result<impl Workload + 'static>) -> io::Result<Box<dyn Workload>> {
+    Ok(Box::new(load?))
+}
+
+fn compare(arguments: &Arguments, ways: impl Iterator<Item = (String, Open)>) -> Outcome<()> {
+    let protocol = arguments.protocol();
+    let mut others = arguments.reference_and_peers()?;
+    others.insert(1, arguments.kind.reference("null")?);
+    let subjects = others.iter().chain(&arguments.subjects);
     let servers: Vec<(&str, Server)> = subjects
         .map(|subject| Ok((subject.name.as_str(), Server::start(subject, &protocol)?)))
         .collect::<Outcome<_>>()?;
     let mut table = Table::new(&HEADINGS);
-    for &shape in &arguments.shapes {
-        eprintln!("{shape} connections ...");
+    let limit = Limit::Time(arguments.slice);
+    for (way, open) in ways {
+        eprintln!("{way} ...");
         let mut contenders: Vec<Contender> = servers
             .iter()
             .map(|(name, server)| {
-                Contender::open(name, server, &protocol, shape, arguments.slice)
+                Contender::open(name, server, &open, &limit)
                     .map_err(|error| format!("{name}: {error}").into())
             })
             .collect::<Outcome<_>>()?;
         for round in 0..arguments.rounds {
-            let limit = Limit::Time(arguments.slice);
             run_round(&mut contenders, round % 2 == 1, &limit)?;
         }
         for contender in &contenders {
-            table.push(contender.row(shape));
+            table.push(contender.row(&way));
         }
     }
     println!("{table}");
@@ -72,7 +115,7 @@ fn run_round(contenders: &mut [Contender], backwards: bool, limit: &Limit) -> Ou
 struct Contender<'run> {
     name: &'run str,
     server: &'run Server,
-    load: Load,
+    load: Box<dyn Workload>,
     /// None for the reference.
     ratios: Vec<f64>,
     per_cpu_second: Vec<f64>,
@@ -86,13 +129,12 @@ impl<'run> Contender<'run> {
     fn open(
         name: &'run str,
         server: &'run Server,
-        protocol: &Protocol,
-        shape: Shape,
-        slice: Duration,
+        open: &Open,
+        limit: &Limit,
     ) -> Outcome<Contender<'run>> {
-        let mut load = Load::open(server.address, protocol, shape)?;
+        let mut load = open(server.address)?;
         // Not counted: the first slice fills caches and grows buffers.
-        load.run(&Limit::Time(slice))?;
+        load.run(limit)?;
         Ok(Contender {
             name,
             server,
@@ -123,7 +165,7 @@ impl<'run> Contender<'run> {
         Ok(requests / cpu_seconds)
     }
 
-    fn row(&self, shape: Shape) -> [String; 10] {
+    fn row(&self, way: &str) -> [String; 11] {
         let (ratio, quartiles) = match self.ratios.as_slice() {
             [] => ("-".to_string(), "-".to_string()),
             ratios => (
@@ -136,7 +178,7 @@ impl<'run> Contender<'run> {
             ),
         };
         [
-            shape.to_string(),
+            way.to_string(),
             self.name.to_string(),
             ratio,
             quartiles,
@@ -145,6 +187,7 @@ impl<'run> Contender<'run> {
             format!("{:.0}", median(&self.busy) * 100.0),
             microseconds(self.latencies.quantile(0.5)),
             microseconds(self.latencies.quantile(0.99)),
+            microseconds(self.latencies.quantile(0.999)),
             self.load.answer_length().to_string(),
         ]
     }
@@ -154,7 +197,7 @@ fn microseconds(duration: Duration) -> String {
     format!("{:.0}", duration.as_secs_f64() * 1e6)
 }
 
-const HEADINGS: [&str; 10] = [
+const HEADINGS: [&str; 11] = [
     "connections",
     "subject",
     "ratio",
@@ -164,5 +207,6 @@ const HEADINGS: [&str; 10] = [
     "busy %",
     "p50 us",
     "p99 us",
+    "p99.9 us",
     "bytes",
 ];

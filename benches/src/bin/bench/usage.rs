@@ -53,6 +53,13 @@ pub fn anonymous_memory(process: Pid) -> io::Result<u64> {
     Ok(number(figure.and_then(|figure| figure.split_whitespace().next()))? * 1024)
 }
 
+/// Bytes of memory that it has at the moment, also of what others have as well.
+pub fn resident_memory(process: Pid) -> io::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.as_raw_nonzero()))?;
+    let figure = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    Ok(number(figure.and_then(|figure| figure.split_whitespace().next()))? * 1024)
+}
+
 pub fn threads(process: Pid) -> io::Result<Vec<Pid>> {
     fs::read_dir(format!("/proc/{}/task", process.as_raw_nonzero()))?
         .map(|entry| {

@@ -20,8 +20,9 @@
 //! request has `--read-timeout` seconds to arrive, from the moment when the server begins to wait
 //! for it to its last byte.
 //!
-//! `SIGUSR1`, sent to a worker, prints one line per connection, `RUST_LOG=debug` what becomes of each; `SIGINT` and
-//! `SIGTERM` answer what has arrived whole, then end.
+//! `SIGUSR1` prints one line per connection, sent to the parent those of all processes;
+//! `RUST_LOG=debug` tells what becomes of each. `SIGINT` and `SIGTERM` answer what has arrived whole,
+//! then end.
 
 mod business;
 mod connection;
@@ -35,7 +36,7 @@ use std::time::Duration;
 
 use examples::Flags;
 use ioloop::{IoLoop, signals};
-use tcpserver::{BoxError, Role, TcpServer};
+use tcpserver::{BoxError, TcpServer};
 
 use crate::connection::Framed;
 use crate::status::Status;
@@ -64,21 +65,18 @@ fn serve(flags: &Flags) -> Result<(), BoxError> {
         frame_max: flags.get("max-frame", FRAME_MAX),
         status: Rc::clone(&status),
     });
+    let server = server.on_serve(move || {
+        let io_loop = IoLoop::current();
+        let print_status = move || eprint!("{}", status.report(IoLoop::current().now()));
+        io_loop
+            .add_signal_handler(signals::SIGUSR1, print_status)?
+            .detach();
+        Ok(())
+    });
     let addresses = server.bind(flags.address())?;
-    let role = server.start(flags.get("processes", 1), None)?;
-    if role == Role::Parent {
-        return Ok(());
-    }
-    let print_status = move || eprint!("{}", status.report(IoLoop::current().now()));
-    let io_loop = IoLoop::current();
-    let printing = io_loop.add_signal_handler(signals::SIGUSR1, print_status)?;
-    server.serve_and(|| {
-        if role == Role::Worker(0) {
-            println!("listening on {}", addresses[0]);
-        }
-    })?;
-    drop(printing);
-    Ok(())
+    server.serve_processes(flags.get("processes", 1), || {
+        println!("listening on {}", addresses[0]);
+    })
 }
 
 const SERVE: &str = "--processes N --read-timeout S --max-frame BYTES";

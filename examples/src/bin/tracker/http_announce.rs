@@ -6,7 +6,8 @@ use examples::bencode_write::dictionary;
 use examples::info_hash::InfoHash;
 
 use crate::announce::{Announce, PeerId, address, peers_wanted};
-use crate::peers::{Chosen, Ip, Peer};
+use crate::endpoint::Ip;
+use crate::peers::{Chosen, Peer};
 use crate::query::{decode, items, number, twenty};
 use crate::swarm::Answer;
 

@@ -8,6 +8,7 @@ mod app;
 mod catalogue;
 mod choice;
 mod connection_id;
+mod endpoint;
 mod http;
 mod http_announce;
 mod metrics;

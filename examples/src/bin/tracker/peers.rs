@@ -1,8 +1,6 @@
 //! The peers of one swarm that have addresses of one length.
 
-use std::fmt::Display;
 use std::hash::RandomState;
-use std::net::{Ipv4Addr, Ipv6Addr};
 
 use fastrand::Rng;
 use indexmap::IndexMap;
@@ -10,6 +8,7 @@ use indexmap::map::{Entry, Slice};
 
 use crate::announce::PeerId;
 use crate::choice::Places;
+use crate::endpoint::{Endpoint, Ip};
 
 /// Peers by their ids, in no order but that seeds lie behind leechers: who wants only leechers is
 /// given some of the front.
@@ -36,56 +35,6 @@ pub(crate) struct Peer<A> {
     pub(crate) key: u32,
     /// The last second in which it is here, unless it announces again.
     pub(crate) expires: u32,
-}
-
-/// An address and a port, as they are sent.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Endpoint<A> {
-    pub(crate) ip: A,
-    pub(crate) port: [u8; 2],
-}
-
-/// IPv4 or IPv6.
-pub(crate) trait Ip: Copy + Display + PartialEq {
-    /// In bytes, as it is sent.
-    const LENGTH: usize;
-
-    fn append_to(self, out: &mut Vec<u8>);
-
-    /// From exactly as many bytes.
-    fn read(bytes: &[u8]) -> Option<Self>;
-}
-
-impl Ip for Ipv4Addr {
-    const LENGTH: usize = 4;
-
-    fn append_to(self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.octets());
-    }
-
-    fn read(bytes: &[u8]) -> Option<Self> {
-        <[u8; 4]>::try_from(bytes).ok().map(Ipv4Addr::from)
-    }
-}
-
-impl Ip for Ipv6Addr {
-    const LENGTH: usize = 16;
-
-    fn append_to(self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.octets());
-    }
-
-    fn read(bytes: &[u8]) -> Option<Self> {
-        <[u8; 16]>::try_from(bytes).ok().map(Ipv6Addr::from)
-    }
-}
-
-impl<A: Ip> Endpoint<A> {
-    /// As in compact answers.
-    pub(crate) fn append_to(self, out: &mut Vec<u8>) {
-        self.ip.append_to(out);
-        out.extend_from_slice(&self.port);
-    }
 }
 
 /// What has become of a peer that announced.
@@ -275,6 +224,7 @@ impl<'a, A: Ip> Iterator for Chosen<'a, A> {
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
+    use std::net::Ipv4Addr;
 
     use super::*;
 

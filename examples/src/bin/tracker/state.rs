@@ -5,7 +5,8 @@ use examples::bencode::{Value, parse_first};
 use examples::bencode_write::dictionary;
 use examples::info_hash::InfoHash;
 
-use crate::peers::{Endpoint, Ip, Peer, Peers};
+use crate::endpoint::{Endpoint, Ip};
+use crate::peers::{Peer, Peers};
 use crate::swarm::Swarm;
 use crate::tracker::Tracker;
 
@@ -47,7 +48,8 @@ pub(crate) fn restore(file: &[u8], tracker: &mut Tracker, now: u32) -> Result<()
 fn read(entry: &Value<'_>, now: u32, latest: u32) -> Option<(InfoHash, Swarm)> {
     let info_hash = entry.get("info_hash")?.bytes()?.try_into().ok()?;
     let mut swarm = Swarm {
-        downloaded: entry.get("downloaded")?.integer()?,
+        // More than anybody counts is damage, and a sum of such must not overflow.
+        downloaded: entry.get("downloaded")?.integer::<u32>()?.into(),
         ..Swarm::default()
     };
     let times = Times { now, latest };
@@ -194,6 +196,18 @@ mod tests {
             }
         }
         assert!(refused > 100 && refused < 2900, "{refused}");
+    }
+
+    #[test]
+    fn a_count_that_nobody_has_reached_is_not_believed() {
+        let mut file = Vec::new();
+        begin(&mut file);
+        let swarm = Swarm {
+            downloaded: u64::MAX,
+            ..Swarm::default()
+        };
+        append(&mut file, &InfoHash([1; 20]), &swarm, 0);
+        assert!(restore(&file, &mut tracker(), 0).is_err());
     }
 
     #[test]

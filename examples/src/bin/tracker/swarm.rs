@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use fastrand::Rng;
 
 use crate::announce::Announce;
-use crate::peers::{Chosen, Endpoint, Entered, Ip, Peer, Peers, WrongKey};
+use crate::endpoint::{Endpoint, Ip};
+use crate::peers::{Chosen, Entered, Peer, Peers, WrongKey};
 
 #[derive(Default)]
 pub(crate) struct Swarm {

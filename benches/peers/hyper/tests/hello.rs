@@ -1,10 +1,14 @@
 //! A peer must send what the hand-written servers do, no header more or less.
 
+#[allow(dead_code, reason = "what writes it by hand")]
+#[path = "../../../src/hello.rs"]
+mod hello;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
-use squall_benches::hello::{BODY, HEADERS};
+use hello::{BODY, HEADERS};
 
 #[test]
 fn response_has_no_header_more_or_less() {

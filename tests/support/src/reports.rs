@@ -8,16 +8,17 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
 /// Takes the warnings and errors that were reported on this thread since the last call.
-pub(crate) fn reports() -> Vec<String> {
+pub fn reports() -> Vec<String> {
     REPORTS.with(RefCell::take)
 }
 
-/// Takes what this crate has said below the level of a warning.
-pub(crate) fn remarks() -> Vec<String> {
+/// Takes what `tcpserver` has said on this thread below the level of a warning.
+pub fn remarks() -> Vec<String> {
     REMARKS.with(RefCell::take)
 }
 
-pub(crate) fn capture_reports() {
+/// Begins to listen, in the whole process, and forgets what this thread has heard.
+pub fn capture_reports() {
     static INSTALL: Once = Once::new();
     INSTALL.call_once(|| {
         let installed = tracing::subscriber::set_global_default(Recorder);
