@@ -7,6 +7,8 @@ import shutil
 import tempfile
 import threading
 import time
+from contextlib import contextmanager
+from unittest import SkipTest
 
 from support import TOO_LONG, Case
 from peers import (
@@ -92,7 +94,34 @@ class Swarm(Case):
 
 
 class WithOthers(Swarm):
+    results = {}
+
+    @classmethod
+    def tearDownClass(cls):
+        """The matrix: who seeds, who downloads, and what has come of it."""
+        for (seed, leech), result in sorted(cls.results.items()):
+            # Repeated in the summary of tests/run.
+            print("tests/run: peer: %-12s -> %-12s  %s" % (seed, leech, result), flush=True)
+
+    @contextmanager
+    def result(self, seed, leech):
+        self.results[seed, leech] = "FAILED"
+        try:
+            yield
+            self.results[seed, leech] = "the same file"
+        except SkipTest:
+            self.results[seed, leech] = "left out"
+            raise
+
     def downloads_from(self, name):
+        with self.result(name, "peer"):
+            self.download_from(name)
+
+    def uploads_to(self, name):
+        with self.result("peer", name):
+            self.upload_to(name)
+
+    def download_from(self, name):
         seed = self.client(name, is_seed=True)
         # Some look at what they have first.
         self.tracker.wait_for(seed.ip, left=0)
@@ -101,7 +130,7 @@ class WithOthers(Swarm):
         self.tracker.wait_for(leech.host, "started", self.SIZE)
         self.tracker.wait_for(leech.host, "stopped", 0)
 
-    def uploads_to(self, name):
+    def upload_to(self, name):
         seed = self.seed()
         client = self.client(name)
         client.wait()
