@@ -265,7 +265,9 @@ class UploadLimit(Swarm):
 
     def shares(self, count):
         seed = self.seed("--no-announce", "--upload-limit", str(self.LIMIT))
-        downloads = [Download(seed, self.torrent) for _ in range(count)]
+        # All together ask for two megabytes ahead: we may be stopped for a while, and who asks for
+        # nothing has no claim to what passes meanwhile.
+        downloads = [Download(seed, self.torrent, 128 // count) for _ in range(count)]
         for download in downloads:
             download.begun.wait(TOO_LONG)
         before, start = [download.wire.received for download in downloads], time.monotonic()
@@ -290,9 +292,8 @@ class UploadLimit(Swarm):
 class Download:
     """Asks for one block after the other, and looks at every byte."""
 
-    AHEAD = 16
-
-    def __init__(self, seed, torrent):
+    def __init__(self, seed, torrent, ahead):
+        self.ahead = ahead
         self.torrent = torrent
         self.wire = Wire.connect(new_address(), (seed.host, seed.port), torrent.info_hash)
         self.begun = threading.Event()
@@ -306,14 +307,14 @@ class Download:
             self.wire.send(INTERESTED)
             self.wire.expect(UNCHOKE)
             blocks = len(self.torrent.data) // BLOCK
-            for number in range(self.AHEAD):
+            for number in range(self.ahead):
                 self.ask(number)
             for number in itertools.count():
                 start = number % blocks * BLOCK
                 body = self.wire.expect(PIECE)
                 assert body[8:] == self.torrent.data[start : start + BLOCK], "another block"
                 self.begun.set()
-                self.ask((number + self.AHEAD) % blocks)
+                self.ask((number + self.ahead) % blocks)
         except (OSError, AssertionError) as error:
             self.error = error
 
