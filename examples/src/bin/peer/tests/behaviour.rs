@@ -151,6 +151,33 @@ fn a_cancelled_block_is_not_sent() {
 }
 
 #[test]
+fn a_block_that_waits_for_its_turn_is_not_sent_when_it_is_cancelled_or_choked_then() {
+    for is_choked in [false, true] {
+        ioloop::testing::run(async move {
+            let torrent = Torrent::new(&format!("turn-{is_choked}"));
+            let swarm = torrent.seed(&Session::new(Some(15_000), None));
+            let mut remote = Remote::join(&swarm, 1);
+            remote.say(&Message::Interested);
+            remote.expect(|message| *message == Message::Unchoke).await;
+            remote.say(&Message::Request(block(0, 0)));
+            remote.say(&Message::Request(block(0, 1)));
+            remote
+                .expect(|message| matches!(message, Message::Piece(..)))
+                .await;
+            // The next one cannot go before the last bytes of this one are paid.
+            if is_choked {
+                remote.say(&Message::NotInterested);
+            } else {
+                remote.say(&Message::Cancel(block(0, 1)));
+            }
+            let heard = remote.hear_for(Duration::from_secs(5)).await;
+            let is_block = |message: &Message| matches!(message, Message::Piece(..));
+            assert!(!heard.iter().any(is_block));
+        });
+    }
+}
+
+#[test]
 fn a_block_is_not_cut_by_other_messages_however_slowly_it_goes() {
     ioloop::testing::run(async {
         let torrent = Torrent::new("whole");

@@ -141,6 +141,33 @@ fn a_liar_among_honest_ones_is_found_and_nobody_else_is_blamed() {
 }
 
 #[test]
+fn who_lies_and_falls_silent_is_found_out_by_the_right_bytes() {
+    ioloop::testing::run(async {
+        let torrent = Rc::new(Torrent::new("silent-liar"));
+        let session = Session::new(None, None);
+        let leech = torrent.all_but_the_first(&session);
+        let mut liar = Remote::join(&leech, 66);
+        liar.say(&Message::Bitfield(torrent.all()));
+        liar.say(&Message::Unchoke);
+        let is_request = |message: &Message| matches!(message, Message::Request(_));
+        let asked = liar.expect(is_request).await;
+        let Message::Request(block) = asked else {
+            unreachable!("it is one");
+        };
+        // Some of the piece from each, so that it is not known who has sent what is wrong in it.
+        liar.say(&Message::Piece(block, vec![1; block.length as usize]));
+        liar.say(&Message::Choke);
+        let honest = Remote::join(&leech, 1);
+        let data = Rc::clone(&torrent);
+        let serve = honest.serve(torrent.all(), move |block| data.data(block).to_vec());
+        IoLoop::current().spawn(serve).detach();
+        completes(&leech).await;
+        assert!(session.is_banned([10, 0, 0, 66].into()));
+        assert!(!session.is_banned([10, 0, 0, 1].into()));
+    });
+}
+
+#[test]
 fn in_the_end_a_slow_seed_is_not_waited_for() {
     ioloop::testing::run(async {
         let torrent = Torrent::new("endgame");

@@ -76,6 +76,17 @@ impl Torrent {
         self.swarm(session, &self.new_folder(), Bitfield::new(PIECES))
     }
 
+    /// A swarm with everything but the first piece.
+    pub(super) fn all_but_the_first(&self, session: &Rc<Session>) -> Rc<Swarm> {
+        let folder = self.new_folder();
+        let mut content = self.content.clone();
+        content[..PIECE_LENGTH as usize].fill(0);
+        fs::write(folder.join("data"), content).unwrap();
+        let mut have = Bitfield::new(PIECES);
+        (1..PIECES).for_each(|piece| assert!(have.add(piece)));
+        self.swarm(session, &folder, have)
+    }
+
     /// A swarm with everything.
     pub(super) fn seed(&self, session: &Rc<Session>) -> Rc<Swarm> {
         let folder = self.new_folder();
