@@ -24,12 +24,15 @@ pub struct Flags {
     program: String,
     usage: &'static str,
     given: Vec<(String, String)>,
+    words: Vec<OsString>,
 }
 
 impl Flags {
     /// Reads the command line and begins to log. `usage` names the flags beside `--address` and
-    /// `--port`, which every example has, as in `"--timeout S"`. On a flag that is not there, says
-    /// so and ends the process.
+    /// `--port`, which every example has, as in `"--timeout S"`; one without a value is followed by
+    /// another or by nothing. If it ends with words that are no flags' values, as in
+    /// `"--timeout S FILE"`, there may be [such words](Flags::words). On a flag that is not there,
+    /// says so and ends the process.
     pub fn parse(program: &'static str, usage: &'static str) -> Flags {
         begin_logging();
         let mut flags = Flags::new(program.to_owned(), usage);
@@ -78,6 +81,17 @@ impl Flags {
         Some(value.unwrap_or_else(|| self.fail(&format!("--{name}: what is '{text}'?"))))
     }
 
+    /// The values of `--NAME`, which may be given several times; empty ones of a flag without.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        let given = self.given.iter().filter(move |(given, _)| given == name);
+        given.map(|(_, value)| value.as_str())
+    }
+
+    /// What is neither a flag nor its value, such as names of files.
+    pub fn words(&self) -> &[OsString] {
+        &self.words
+    }
+
     /// `--address` and `--port`, by default 127.0.0.1 and 8888.
     pub fn address(&self) -> SocketAddr {
         let address = self.get("address", IpAddr::V4(Ipv4Addr::LOCALHOST));
@@ -95,6 +109,7 @@ impl Flags {
             program,
             usage,
             given: Vec::new(),
+            words: Vec::new(),
         }
     }
 
@@ -105,6 +120,10 @@ impl Flags {
                 Ok(Some(lexopt::Arg::Long("help"))) => {
                     self.print_usage();
                     exit(0);
+                }
+                Ok(Some(lexopt::Arg::Value(word))) if self.takes_words() => self.words.push(word),
+                Ok(Some(lexopt::Arg::Long(name))) if self.is_switch(name) => {
+                    self.given.push((name.to_owned(), String::new()));
                 }
                 Ok(Some(lexopt::Arg::Long(name))) if self.is_known(name) => {
                     let name = name.to_owned();
@@ -122,6 +141,20 @@ impl Flags {
     fn is_known(&self, name: &str) -> bool {
         let flag = format!("--{name}");
         matches!(name, "address" | "port") || self.usage.split(' ').any(|word| word == flag)
+    }
+
+    /// It is known and has no value.
+    fn is_switch(&self, name: &str) -> bool {
+        let mut words = self.usage.split(' ');
+        let is_there = words.any(|word| word.strip_prefix("--") == Some(name));
+        is_there && words.next().is_none_or(|next| next.starts_with("--"))
+    }
+
+    /// The usage ends with more than the value of a flag.
+    fn takes_words(&self) -> bool {
+        let mut words = self.usage.rsplit(' ');
+        let is_word = |word: Option<&str>| word.is_some_and(|word| !word.starts_with("--"));
+        is_word(words.next()) && is_word(words.next())
     }
 
     fn print_usage(&self) {

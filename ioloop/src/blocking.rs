@@ -13,6 +13,9 @@ impl IoLoop {
     /// pool belongs to the process, grows to 500 threads under load (`BLOCKING_MAX_THREADS` in the
     /// environment changes that) and shrinks again when idle.
     ///
+    /// It starts at once. In [virtual time](crate::testing) time stands still until the future has
+    /// been told the result: to start work now and await it after a deadline, spawn it.
+    ///
     /// # Panics
     /// A panic of `work` goes on where the future is awaited.
     ///

@@ -39,14 +39,17 @@ def bencode(value):
 class Torrent:
     """A file in a folder of its own, and its torrent. Private: its peers come from the tracker."""
 
-    def __init__(self, folder, data, announce):
+    def __init__(self, folder, data, announce, name="data.bin", piece_length=PIECE):
         self.folder = tempfile.mkdtemp(dir=folder)
         self.data = data
-        pieces = [data[at : at + PIECE] for at in range(0, len(data), PIECE)]
+        self.name = name
+        self.piece_length = piece_length
+        pieces = [data[at : at + piece_length] for at in range(0, len(data), piece_length)]
+        self.pieces = len(pieces)
         info = {
             "length": len(data),
-            "name": "data.bin",
-            "piece length": PIECE,
+            "name": name,
+            "piece length": piece_length,
             "pieces": b"".join(hashlib.sha1(piece).digest() for piece in pieces),
             "private": 1,
         }

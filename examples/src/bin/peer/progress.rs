@@ -1,0 +1,322 @@
+//! What the user sees: a line for each torrent, drawn again and again in a terminal.
+
+use std::convert::Infallible;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write as _};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use ioloop::{IoLoop, sleep};
+use rustix::termios::tcgetwinsize;
+
+use crate::torrent::{Phase, Torrent};
+
+/// Where a torrent stands.
+#[derive(Clone, Debug)]
+struct Status {
+    name: String,
+    done: u32,
+    pieces: u32,
+    state: State,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Checking,
+    Sharing {
+        peers: usize,
+        /// In bytes per second.
+        down: f64,
+        up: f64,
+        /// In bytes.
+        left: u64,
+    },
+    Failed(String),
+}
+
+/// Shows the torrents until it is dropped.
+pub(crate) async fn show(torrents: &[Rc<Torrent>]) -> Infallible {
+    if io::stdout().is_terminal() {
+        draw(torrents).await
+    } else {
+        tell(torrents).await
+    }
+}
+
+/// The last word, once everything has ended.
+pub(crate) fn finish(torrents: &[Rc<Torrent>]) {
+    let now = IoLoop::current().now();
+    for torrent in torrents {
+        let line = match torrent.phase() {
+            Phase::Running(swarm) => {
+                let state = swarm.state.borrow();
+                let (have, pieces) = (state.requests.have().count(), torrent.layout.pieces());
+                let (down, up, wasted) = (state.down.total(), state.up.total(), state.wasted);
+                let name = printable(&torrent.name);
+                format!(
+                    "{name}  {have}/{pieces} pieces  {down} bytes down  {up} up  {wasted} wasted"
+                )
+            }
+            _ => status(torrent, now).line(usize::MAX),
+        };
+        let over = if io::stdout().is_terminal() {
+            "\r\x1b[K"
+        } else {
+            ""
+        };
+        say(&format!("{over}{line}\n"));
+    }
+}
+
+async fn draw(torrents: &[Rc<Torrent>]) -> Infallible {
+    loop {
+        let now = IoLoop::current().now();
+        let mut text = String::new();
+        for torrent in torrents {
+            // Each line over what was there before.
+            let _ = writeln!(text, "\r\x1b[K{}", status(torrent, now).line(width()));
+        }
+        // Back up to the first.
+        let _ = write!(text, "\x1b[{}A", torrents.len());
+        say(&text);
+        sleep(REDRAW).await;
+    }
+}
+
+/// Lines for a file: when something has changed that matters, and now and then.
+async fn tell(torrents: &[Rc<Torrent>]) -> Infallible {
+    let mut told: Vec<Option<(Told, Instant)>> = vec![None; torrents.len()];
+    loop {
+        let now = IoLoop::current().now();
+        for (torrent, told) in torrents.iter().zip(&mut told) {
+            let status = status(torrent, now);
+            let is_old = |(what, when): &(Told, Instant)| {
+                *what != status.told() || status.told() == Told::Underway && now - *when >= RETELL
+            };
+            if told.as_ref().is_none_or(is_old) {
+                *told = Some((status.told(), now));
+                say(&format!("{}\n", status.line(usize::MAX)));
+            }
+        }
+        sleep(REDRAW).await;
+    }
+}
+
+/// What is worth a line when it changes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Told {
+    Checking,
+    Underway,
+    Complete,
+    Failed,
+}
+
+fn say(text: &str) {
+    // Who has closed our output does not want to know.
+    let mut output = io::stdout().lock();
+    let _ = output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush());
+}
+
+fn status(torrent: &Torrent, now: Instant) -> Status {
+    let (done, state) = match torrent.phase() {
+        Phase::Checking(done) => (done, State::Checking),
+        Phase::Failed(why) => (0, State::Failed(why)),
+        Phase::Running(swarm) => {
+            let left = swarm.left();
+            let swarm = swarm.state.borrow();
+            let sharing = State::Sharing {
+                peers: swarm.peers.len(),
+                down: swarm.down.rate(now),
+                up: swarm.up.rate(now),
+                left,
+            };
+            (swarm.requests.have().count(), sharing)
+        }
+    };
+    Status {
+        name: printable(&torrent.name),
+        done,
+        pieces: torrent.layout.pieces(),
+        state,
+    }
+}
+
+/// A stranger has chosen the name: it must not tell the terminal what to do.
+fn printable(name: &str) -> String {
+    let safe = |letter: char| if letter.is_control() { '?' } else { letter };
+    name.chars().map(safe).collect()
+}
+
+impl Status {
+    fn told(&self) -> Told {
+        match &self.state {
+            State::Checking => Told::Checking,
+            State::Sharing { left: 0, .. } => Told::Complete,
+            State::Sharing { .. } => Told::Underway,
+            State::Failed(_) => Told::Failed,
+        }
+    }
+
+    /// One line, no longer than `width`: what does not fit is the bar first, then the end.
+    fn line(&self, width: usize) -> String {
+        let share = f64::from(self.done) / f64::from(self.pieces.max(1));
+        let percent = (share * 100.0).floor();
+        let counts = format!("{}/{} pieces", self.done, self.pieces);
+        let facts = match &self.state {
+            State::Checking => format!("{percent:3} %  {counts} checked"),
+            State::Failed(why) => format!("failed: {why}"),
+            State::Sharing {
+                peers,
+                down,
+                up,
+                left: 0,
+            } => {
+                let _ = down;
+                format!("complete  {counts}  up {}  {}", rate(*up), counted(*peers))
+            }
+            State::Sharing {
+                peers,
+                down,
+                up,
+                left,
+            } => {
+                let (down, up, time) = (rate(*down), rate(*up), time_left(*left, *down));
+                let peers = counted(*peers);
+                format!("{percent:3} %  {counts}  down {down}  up {up}  {peers}  {time} left")
+            }
+        };
+        let name: String = self.name.chars().take(NAME_MAX).collect();
+        let used = name.chars().count() + facts.chars().count() + 4;
+        let room = width.saturating_sub(used).min(BAR_MAX);
+        let line = if room < BAR_MIN || matches!(self.state, State::Failed(_)) {
+            format!("{name}  {facts}")
+        } else {
+            format!("{name}  {}  {facts}", bar(share, room))
+        };
+        line.chars().take(width).collect()
+    }
+}
+
+/// So many columns, with halves.
+fn bar(share: f64, columns: usize) -> String {
+    let halves = (share * 2.0 * columns as f64) as usize;
+    let (full, half) = (halves / 2, halves % 2);
+    let rest = columns - full - half;
+    ["━".repeat(full), "╸".repeat(half), "─".repeat(rest)].concat()
+}
+
+fn counted(peers: usize) -> String {
+    match peers {
+        1 => "1 peer".to_owned(),
+        _ => format!("{peers} peers"),
+    }
+}
+
+fn rate(bytes: f64) -> String {
+    match bytes {
+        0.0..1e3 => format!("{bytes:.0} B/s"),
+        1e3..1e6 => format!("{:.1} kB/s", bytes / 1e3),
+        _ => format!("{:.1} MB/s", bytes / 1e6),
+    }
+}
+
+fn time_left(bytes: u64, rate: f64) -> String {
+    let seconds = bytes as f64 / rate;
+    if !(0.0..100.0 * 3600.0).contains(&seconds) {
+        return "?".to_owned();
+    }
+    let seconds = seconds.ceil() as u64;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 {
+        format!("{hours}:{minutes:02}:{seconds:02}")
+    } else {
+        format!("{minutes}:{seconds:02}")
+    }
+}
+
+fn width() -> usize {
+    tcgetwinsize(io::stdout()).map_or(WIDTH_UNKNOWN, |size| usize::from(size.ws_col).max(20))
+}
+
+/// Often enough to look alive.
+const REDRAW: Duration = Duration::from_millis(250);
+
+/// In a file, a line so often is enough to see what happened when.
+const RETELL: Duration = Duration::from_secs(10);
+
+const WIDTH_UNKNOWN: usize = 80;
+const NAME_MAX: usize = 24;
+const BAR_MIN: usize = 5;
+const BAR_MAX: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(done: u32, down: f64, left: u64) -> Status {
+        Status {
+            name: "film.mkv".to_owned(),
+            done,
+            pieces: 200,
+            state: State::Sharing {
+                peers: 3,
+                down,
+                up: 512.0,
+                left,
+            },
+        }
+    }
+
+    #[test]
+    fn a_line_is_not_wider_than_the_terminal() {
+        let status = status(101, 12_345_678.0, 1_000_000_000);
+        for width in 0..200 {
+            assert!(status.line(width).chars().count() <= width);
+        }
+        assert_eq!(
+            status.line(100),
+            "film.mkv  ━━━━━━━━━╸─────────   50 %  101/200 pieces  down 12.3 MB/s  up 512 B/s  \
+             3 peers  1:22 left"
+        );
+    }
+
+    #[test]
+    fn a_bar_is_not_full_before_the_end_nor_of_another_length() {
+        for step in 0..=100 {
+            let bar = bar(f64::from(step) / 100.0, 10);
+            assert_eq!(bar.chars().count(), 10);
+            assert_eq!(bar == "━".repeat(10), step == 100);
+        }
+    }
+
+    #[test]
+    fn without_a_rate_no_time_is_promised() {
+        assert_eq!(time_left(5, 0.0), "?");
+        assert_eq!(time_left(0, 0.0), "?");
+        assert_eq!(time_left(u64::MAX, 1.0), "?");
+        assert_eq!(time_left(90, 1.0), "1:30");
+        assert_eq!(time_left(3_601, 1.0), "1:00:01");
+    }
+
+    #[test]
+    fn a_name_does_not_command_the_terminal() {
+        assert_eq!(printable("a\x1b[2Jb\r\n\u{9b}c"), "a?[2Jb???c");
+    }
+
+    #[test]
+    fn what_has_ended_is_not_called_underway() {
+        assert_eq!(status(200, 0.0, 0).told(), Told::Complete);
+        assert!(
+            status(200, 0.0, 0)
+                .line(200)
+                .contains("complete  200/200 pieces  up 512 B/s")
+        );
+        let failed = Status {
+            state: State::Failed("no space left".to_owned()),
+            ..status(0, 0.0, 1)
+        };
+        assert_eq!(failed.line(40), "film.mkv  failed: no space left");
+    }
+}

@@ -1,0 +1,5 @@
+//! Connections in memory, on made-up time.
+
+mod behaviour;
+mod sharing;
+mod support;
