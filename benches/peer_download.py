@@ -18,7 +18,7 @@ import tempfile
 import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, os.path.join(ROOT, "tests", "interop"))
+sys.path[:0] = (os.path.join(ROOT, "tests", folder) for folder in ("interop", "torrents"))
 
 from peers import Tracker  # noqa: E402
 from torrents import CLIENTS, Client, Torrent  # noqa: E402
