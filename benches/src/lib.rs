@@ -8,4 +8,5 @@ pub mod hello;
 pub mod histogram;
 pub mod http;
 pub mod load;
+pub mod rate;
 pub mod raw;

@@ -8,6 +8,7 @@ use squall_benches::load::Shape;
 
 use crate::Outcome;
 use crate::flags;
+use crate::rate_aria2;
 use crate::subject::Subject;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -78,6 +79,9 @@ impl Arguments {
             for (name, program) in RATE_PEERS {
                 arguments.subjects.push(Subject::built(program, name)?);
             }
+            arguments
+                .subjects
+                .push(Subject::parse(rate_aria2::PROGRAM)?);
         }
         if arguments.subjects.is_empty() && !arguments.compares() {
             let reference = arguments.reference(arguments.reference_program())?;
@@ -123,7 +127,10 @@ impl Arguments {
             },
             subjects: Vec::new(),
             shapes: Vec::new(),
-            rounds: 24,
+            rounds: match command {
+                Command::Rate => 3,
+                _ => 24,
+            },
             slice: Duration::from_millis(300),
             length: None,
             head: None,
@@ -196,7 +203,7 @@ impl Arguments {
 pub const PEERS: [(&str, &str); 2] = [("raw", "raw_http_canned"), ("hyper", "hyper_hello")];
 
 /// What there is to know of a rate limiter.
-pub const RATE_PARTS: [&str; 3] = ["exact", "fair", "cost"];
+pub const RATE_PARTS: [&str; 4] = ["exact", "fair", "cost", "many"];
 
 /// What is measured if the command line names no rate-limited server.
 const RATE_PEERS: [(&str, &str); 4] = [

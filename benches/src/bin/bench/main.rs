@@ -9,6 +9,8 @@ mod idle;
 mod kill;
 mod process;
 mod rate;
+mod rate_aria2;
+mod rate_log;
 mod rate_trace;
 mod server;
 mod statistics;
