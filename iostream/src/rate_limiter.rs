@@ -9,8 +9,8 @@ use crate::rate_turns::{Limiter, Member};
 /// Holds those that share it to so many bytes per second together, each to its fair part.
 ///
 /// It is asked, not obeyed: whoever wants to send waits for a [`permit`](RateLimiter::permit), sees
-/// how much may be sent, chooses what, and [charges](Grant::charge) what it was. So a block can be
-/// chosen, cut or cancelled at the last moment, and what never asks passes free.
+/// how much may be sent, chooses what, and [charges](crate::Grant::charge) what it was. So a block
+/// can be chosen, cut or cancelled at the last moment, and what never asks passes free.
 ///
 /// ```
 /// use iostream::{IoStream, RateLimiter};
