@@ -11,6 +11,7 @@ pub mod histogram;
 pub mod http;
 pub mod load;
 pub mod newcomers;
+pub mod rate;
 pub mod raw;
 pub mod schedule;
 pub mod statistics;

@@ -9,8 +9,8 @@ use crate::rate_turns::{Limiter, Member};
 /// Holds those that share it to so many bytes per second together, each to its fair part.
 ///
 /// It is asked, not obeyed: whoever wants to send waits for a [`permit`](RateLimiter::permit), sees
-/// how much may be sent, chooses what, and [charges](Grant::charge) what it was. So a block can be
-/// chosen, cut or cancelled at the last moment, and what never asks passes free.
+/// how much may be sent, chooses what, and [charges](crate::Grant::charge) what it was. So a block
+/// can be chosen, cut or cancelled at the last moment, and what never asks passes free.
 ///
 /// ```
 /// use iostream::{IoStream, RateLimiter};
@@ -45,8 +45,8 @@ use crate::rate_turns::{Limiter, Member};
 /// # Units
 ///
 /// A [unit](RateLimiter::unit) is 10 ms of the limit, and at least 1,380 bytes. So much may be sent
-/// at once; after that turns are given for half a unit at a time, so the loop wakes some
-/// 200 times per second, however high the limit is. One turn grants at most a unit, and at most 65,536 bytes.
+/// at once; after that turns are given for half a unit at a time, so the loop wakes some 200 times
+/// per second, however high the limit is. One turn grants at most a unit, and at most 65,536 bytes.
 ///
 /// What counts is what users charge: bytes of the stream, not what TCP and IP add to them.
 ///
@@ -55,7 +55,9 @@ use crate::rate_turns::{Limiter, Member};
 /// In the long run it is the limit. No span of time has more than the limit and one unit (two, for
 /// a limiter within another one), however long nothing was sent before it, as long as the loop is
 /// not held up. If that makes turns late by more than 5 ms, what was missed while somebody waited
-/// is made up for, but no more than a second of it.
+/// is made up for, but no more than a second of it: what then goes out at once is what the limit
+/// lets pass in the pause. That is so where bytes are sent; on the way to a reader they can still
+/// be held up and come in a heap.
 ///
 /// How many may wait is bounded by memory only; a turn costs as much as it takes to find the first
 /// of them in a sorted tree.

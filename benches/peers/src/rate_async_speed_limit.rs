@@ -4,17 +4,17 @@ use std::error::Error;
 
 use async_speed_limit::Limiter;
 use async_speed_limit::clock::StandardClock;
-use squall_bench_peers::{arguments, serve, unit};
+use squall_bench_peers::serve;
+use squall_benches::rate::Arguments;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (rate, address) = arguments()?;
-    let limit = if rate == 0 {
-        f64::INFINITY
-    } else {
-        rate as f64
+    let arguments = Arguments::parse()?;
+    let limit = match arguments.rate {
+        0 => f64::INFINITY,
+        rate => rate as f64,
     };
     let limiter = <Limiter<StandardClock>>::new(limit);
-    serve(address, unit(rate), move |bytes: usize| {
+    serve(&arguments, move |bytes: usize| {
         let limiter = limiter.clone();
         async move { limiter.consume(bytes).await }
     })

@@ -6,15 +6,22 @@
 use std::collections::VecDeque;
 use std::error::Error;
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
+use squall_benches::rate::{Arguments, Log};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let (rate, address) = arguments()?;
+    let Arguments {
+        rate,
+        address,
+        is_logged,
+    } = Arguments::parse()?;
+    let log = Log::new(is_logged);
     let listener = TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
     println!("listening on {}", listener.local_addr()?);
     let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     let data = epoll::EventData::new_u64(LISTENER);
@@ -35,15 +42,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         events.clear();
         epoll::wait(&epoll, spare_capacity(&mut events), timeout.as_ref())?;
         for event in &events {
-            let mut key = { event.data }.u64();
+            let key = { event.data }.u64();
             if key == LISTENER {
-                let connection = Connection::accept(&listener, rate)?;
-                key = connections.len() as u64;
-                let data = epoll::EventData::new_u64(key);
-                let flags = epoll::EventFlags::OUT | epoll::EventFlags::ET;
-                epoll::add(&epoll, &connection.stream, data, flags)?;
-                connections.push(connection);
-            } else if !ring.contains(&key) {
+                // All that wait, or without a limit each would have to wait for a round of writes.
+                while let Some(stream) = accept(&listener)? {
+                    let Some(connection) = Connection::begin(stream, rate, &log)? else {
+                        continue;
+                    };
+                    let data = epoll::EventData::new_u64(connections.len() as u64);
+                    let flags = epoll::EventFlags::OUT | epoll::EventFlags::ET;
+                    epoll::add(&epoll, &connection.stream, data, flags)?;
+                    connections.push(connection);
+                }
+            } else if !connections[key as usize].is_in_ring {
+                connections[key as usize].is_in_ring = true;
                 ring.push_back(key);
             }
         }
@@ -60,26 +72,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         while sent < due {
             let Some(key) = ring.pop_front() else { break };
             if let Some(count) = connections[key as usize].send()? {
-                sent += count;
+                log.note(count);
+                sent += count as u64;
                 ring.push_back(key);
             }
         }
     }
 }
 
-/// From `--rate BYTES --address A --port P`; a rate of 0 is no limit.
-fn arguments() -> Result<(u64, SocketAddr), Box<dyn Error>> {
-    let (mut rate, mut address, mut port) = (0, "127.0.0.1".to_string(), 0_u16);
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    for pair in words.chunks(2) {
-        match pair {
-            [flag, value] if flag == "--rate" => rate = value.parse()?,
-            [flag, value] if flag == "--address" => address = value.clone(),
-            [flag, value] if flag == "--port" => port = value.parse()?,
-            _ => return Err("usage: raw_rate [--rate BYTES] [--address A] [--port P]".into()),
-        }
+fn accept(listener: &TcpListener) -> io::Result<Option<TcpStream>> {
+    match listener.accept() {
+        Ok((stream, _)) => Ok(Some(stream)),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+        Err(error) => Err(error),
     }
-    Ok((rate, SocketAddr::new(address.parse()?, port)))
 }
 
 struct Connection {
@@ -87,36 +93,46 @@ struct Connection {
     piece: Vec<u8>,
     /// Of the piece.
     sent: usize,
+    is_in_ring: bool,
 }
 
 impl Connection {
-    /// The client says at once how long its pieces are.
-    fn accept(listener: &TcpListener, rate: u64) -> Result<Connection, Box<dyn Error>> {
-        let (stream, _) = listener.accept()?;
+    /// The client says at once how long its pieces are. None if it only wanted the log.
+    fn begin(
+        mut stream: TcpStream,
+        rate: u64,
+        log: &Log,
+    ) -> Result<Option<Connection>, Box<dyn Error>> {
         stream.set_nodelay(true)?;
         let mut line = String::new();
         BufReader::new(&stream).read_line(&mut line)?;
-        stream.set_nonblocking(true)?;
         let length: usize = line.trim().parse()?;
+        if length == 0 {
+            stream.write_all(log.text().as_bytes())?;
+            return Ok(None);
+        }
+        stream.set_nonblocking(true)?;
         // As a limiter would cut them.
         let unit = (rate as usize / 100).max(1380);
         let longest = if rate > 0 { unit } else { length };
-        Ok(Connection {
+        Ok(Some(Connection {
             stream,
             piece: vec![7; length.min(longest)],
             sent: 0,
-        })
+            is_in_ring: false,
+        }))
     }
 
     /// How much it took; none if the socket has no room any more, or nobody at its other end.
-    fn send(&mut self) -> io::Result<Option<u64>> {
+    fn send(&mut self) -> io::Result<Option<usize>> {
         match self.stream.write(&self.piece[self.sent..]) {
             Ok(count) => {
                 self.sent = (self.sent + count) % self.piece.len();
-                Ok(Some(count as u64))
+                Ok(Some(count))
             }
             Err(error) => match error.kind() {
                 ErrorKind::WouldBlock | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => {
+                    self.is_in_ring = false;
                     Ok(None)
                 }
                 _ => Err(error),

@@ -20,7 +20,8 @@ pub struct Arguments {
     pub subjects: Vec<Subject>,
     /// The measurement is repeated for each.
     pub shapes: Vec<Shape>,
-    pub rounds: usize,
+    /// None for what the command is used to.
+    pub rounds: Option<usize>,
     pub slice: Duration,
     /// Bytes of a line, with its delimiter, or of a frame, without its digits.
     pub length: Option<usize>,
@@ -86,6 +87,11 @@ impl Arguments {
         Ok(peers)
     }
 
+    /// How often something that wants its turn often is measured.
+    pub fn rounds(&self) -> usize {
+        self.rounds.unwrap_or(24)
+    }
+
     fn defaults(command: &'static Command) -> Outcome<Arguments> {
         let shapes = command.shapes.split(',').map(str::parse);
         Ok(Arguments {
@@ -93,7 +99,7 @@ impl Arguments {
             kind: command.kind,
             subjects: Vec::new(),
             shapes: shapes.collect::<Result<_, _>>()?,
-            rounds: 24,
+            rounds: None,
             slice: Duration::from_millis(300),
             length: None,
             head: None,
@@ -128,7 +134,7 @@ impl Arguments {
 }
 
 /// What there is to know of a rate limiter.
-pub const RATE_PARTS: [&str; 3] = ["exact", "fair", "cost"];
+pub const RATE_PARTS: [&str; 4] = ["exact", "fair", "cost", "many"];
 
 const LINE_LENGTH: usize = 32;
 

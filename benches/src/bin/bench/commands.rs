@@ -4,8 +4,8 @@ use crate::arguments::Arguments;
 use crate::kind::Kind;
 use crate::subject::Subject;
 use crate::{
-    Outcome, drain, flood, idle, instructions, kill, layers, rate, report, size, syscalls,
-    throughput,
+    Outcome, drain, flood, idle, instructions, kill, layers, rate, rate_aria2, report, size,
+    syscalls, throughput,
 };
 
 pub struct Command {
@@ -54,9 +54,11 @@ fn limiters(_kind: Kind) -> Outcome<Vec<Subject>> {
         ("async-speed-limit", "rate_async_speed_limit"),
     ];
     let limiters = limiters.iter();
-    limiters
+    let mut limiters: Vec<Subject> = limiters
         .map(|(name, program)| Subject::built(program, name))
-        .collect()
+        .collect::<Outcome<_>>()?;
+    limiters.push(Subject::parse(rate_aria2::PROGRAM)?);
+    Ok(limiters)
 }
 
 fn two_processes(_kind: Kind) -> Outcome<Vec<Subject>> {
@@ -187,7 +189,7 @@ pub const COMMANDS: [Command; 17] = [
         shapes: "1",
         is_loading: false,
         subjects: limiters,
-        flags: "--subject --parts --seconds",
+        flags: "--subject --parts --seconds --rounds",
     },
     Command {
         name: "timers",

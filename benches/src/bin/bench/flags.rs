@@ -79,9 +79,11 @@ const FLAGS: [Flag; 14] = [
     Flag {
         name: "--rounds",
         value: "N",
-        purpose: "how often each subject is loaded between two slices of the reference (24)",
+        purpose:
+            "how often each subject is loaded between two slices of the reference (24); rate: is
+      measured with and without its limit (3)",
         set: |arguments, value| {
-            arguments.rounds = between(1, 10_000, value)?;
+            arguments.rounds = Some(between(1, 10_000, value)?);
             Ok(())
         },
     },
@@ -175,8 +177,8 @@ const FLAGS: [Flag; 14] = [
     },
     Flag {
         name: "--parts",
-        value: "exact|fair|cost[,...]",
-        purpose: "what to measure (all of it)",
+        value: "exact|fair|cost|many[,...]",
+        purpose: "what to measure: the total, shares, CPU time, CPU time of 10,000 streams (all of it)",
         set: |arguments, value| {
             arguments.parts.clear();
             for name in value.split(',') {
@@ -191,7 +193,10 @@ const FLAGS: [Flag; 14] = [
         value: "N",
         purpose: "how long each rate is observed (10)",
         set: |arguments, value| {
-            arguments.observed = Duration::from_secs(between(2, 3600, value)? as u64);
+            arguments.observed = Duration::try_from_secs_f64(value.parse()?)?;
+            if arguments.observed < OBSERVED_MIN {
+                return Err("too short to measure anything".into());
+            }
             Ok(())
         },
     },
@@ -206,3 +211,6 @@ core 0, the load generator on core 1. Processes that a server forks are counted 
 
 /// A few clock ticks of the kernel.
 const SLICE_MIN: Duration = Duration::from_millis(10);
+
+/// Of which the shortest part that is observed is a fifth.
+const OBSERVED_MIN: Duration = Duration::from_millis(100);

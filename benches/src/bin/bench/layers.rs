@@ -10,7 +10,7 @@ pub fn run(arguments: &Arguments) -> Outcome<()> {
     let name = arguments.command.name;
     let program = Subject::built(name, name)?;
     let mut command = Command::new(program.program());
-    let status = command.arg(arguments.rounds.to_string()).status()?;
+    let status = command.arg(arguments.rounds().to_string()).status()?;
     if status.success() {
         Ok(())
     } else {

@@ -15,6 +15,8 @@ mod kind;
 mod layers;
 mod process;
 mod rate;
+mod rate_aria2;
+mod rate_log;
 mod rate_trace;
 mod report;
 mod server;

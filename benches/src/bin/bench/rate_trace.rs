@@ -10,6 +10,8 @@ use rustix::net::sockopt;
 use squall_benches::client;
 
 use crate::Outcome;
+use crate::rate_aria2::Requests;
+use crate::rate_log::Excess;
 
 /// Clients that read whatever comes, and some that never do.
 pub struct Clients {
@@ -17,6 +19,8 @@ pub struct Clients {
     streams: Vec<TcpStream>,
     _deaf: Vec<TcpStream>,
     buffer: Vec<u8>,
+    /// What the server wants to be asked for what it sends.
+    pub requests: Option<Requests>,
 }
 
 /// What came in a span of time.
@@ -38,7 +42,6 @@ impl Clients {
         let connect = |index: usize, piece: usize| -> Outcome<TcpStream> {
             let mut stream = client::connect(server, index)?;
             stream.write_all(format!("{piece}\n").as_bytes())?;
-            stream.set_nonblocking(true)?;
             Ok(stream)
         };
         let silent = (0..deaf).map(|index| {
@@ -47,19 +50,25 @@ impl Clients {
             Ok(stream)
         });
         let silent: Vec<TcpStream> = silent.collect::<Outcome<_>>()?;
+        let streams = pieces.iter().enumerate();
+        let streams = streams.map(|(index, piece)| connect(deaf + index, *piece));
+        Clients::of(streams.collect::<Outcome<_>>()?, silent)
+    }
+
+    /// Those that have connections already.
+    pub fn of(streams: Vec<TcpStream>, deaf: Vec<TcpStream>) -> Outcome<Clients> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let mut streams = Vec::with_capacity(pieces.len());
-        for (index, piece) in pieces.iter().enumerate() {
-            let stream = connect(deaf + index, *piece)?;
+        for (index, stream) in streams.iter().enumerate() {
+            stream.set_nonblocking(true)?;
             let data = epoll::EventData::new_u64(index as u64);
-            epoll::add(&epoll, &stream, data, epoll::EventFlags::IN)?;
-            streams.push(stream);
+            epoll::add(&epoll, stream, data, epoll::EventFlags::IN)?;
         }
         Ok(Clients {
             epoll,
             streams,
-            _deaf: silent,
+            _deaf: deaf,
             buffer: vec![0; 64 * 1024],
+            requests: None,
         })
     }
 
@@ -74,34 +83,38 @@ impl Clients {
             excess_most: 0.0,
         };
         let (mut events, mut before) = (Vec::with_capacity(1024), start);
-        let (mut least, mut most) = (0.0_f64, 0.0_f64);
+        let (mut least, mut most) = (Excess::default(), Excess::default());
         while start.elapsed() < span {
             events.clear();
             let timeout = Some(&Timespec::default());
             epoll::wait(&self.epoll, spare_capacity(&mut events), timeout)?;
             let now = Instant::now();
-            let allowed = (now - before).as_secs_f64() * rate as f64;
-            before = now;
             let mut read = 0;
             for event in &events {
                 let index = { event.data }.u64() as usize;
                 let count = match self.streams[index].read(&mut self.buffer) {
                     Ok(0) => return Err("the server has closed a connection".into()),
-                    Ok(count) => count as u64,
+                    Ok(count) => count,
                     Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
                     Err(error) => return Err(error.into()),
                 };
+                if let Some(requests) = &mut self.requests {
+                    requests.go_on(&mut self.streams[index], count)?;
+                }
+                read += count;
+                let count = count as u64;
                 trace.shares[index] += count;
                 let bin = ((now - start).as_secs_f64() * BINS) as usize;
                 let last = trace.bins.len() - 1;
                 trace.bins[bin.min(last)] += count;
-                read += count;
             }
-            most = (most - allowed).max(0.0) + read as f64;
-            least = (least + read as f64 - allowed).max(0.0);
-            trace.excess_most = trace.excess_most.max(most);
-            trace.excess_least = trace.excess_least.max(least);
+            // At the latest now, at the earliest just after the look before.
+            most.pass(now - before, rate);
+            most.add(read);
+            least.add_and_pass(read, now - before, rate);
+            before = now;
         }
+        (trace.excess_least, trace.excess_most) = (least.most(), most.most());
         Ok(trace)
     }
 }
@@ -111,13 +124,13 @@ impl Trace {
         self.shares.iter().sum()
     }
 
-    /// The least and the most that a second had, of those that begin at each hundredth of one.
-    pub fn seconds(&self) -> (u64, u64) {
+    /// The least and the most that a second had, of those that begin at each hundredth of one. None
+    /// if there was no second.
+    pub fn seconds(&self) -> Option<(u64, u64)> {
         let whole = &self.bins[..self.bins.len() - 1];
         let sums = whole.windows(BINS as usize).map(|bins| bins.iter().sum());
         let sums: Vec<u64> = sums.collect();
-        let least = sums.iter().min().copied().unwrap_or(0);
-        (least, sums.iter().max().copied().unwrap_or(0))
+        Some((*sums.iter().min()?, *sums.iter().max()?))
     }
 
     /// By how much the largest share is over the smallest.
@@ -145,6 +158,6 @@ mod tests {
             excess_least: 0.0,
             excess_most: 0.0,
         };
-        assert_eq!(trace.seconds(), (0, 1000));
+        assert_eq!(trace.seconds(), Some((0, 1000)));
     }
 }

@@ -1,5 +1,6 @@
 //! One running server under test: how it is started, found and measured.
 
+use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
@@ -33,10 +34,10 @@ impl Server {
         Server::start_command(subject, subject.command_with_descriptors(maximum), protocol)
     }
 
-    /// One that limits what it sends to `rate` bytes per second; 0 is no limit.
-    pub fn start_with_rate(subject: &Subject, rate: u64) -> Outcome<Server> {
+    /// One that limits what it sends to `rate` bytes per second; 0 is no limit. It may keep a log.
+    pub fn start_with_rate(subject: &Subject, rate: u64, is_logged: bool) -> Outcome<Server> {
         let mut command = subject.command();
-        command.args(["--rate", &rate.to_string()]);
+        command.args(["--rate", &rate.to_string(), "--log", &is_logged.to_string()]);
         // It is not asked anything to see whether it is up: what it says is enough.
         Server::start_command(subject, command, &Protocol::Echo { line_length: 2 })
     }
@@ -70,16 +71,31 @@ impl Server {
         }
         let process = Process::start(&mut command)?;
         let address = match known_address {
-            Some(address) => wait_until_it_answers(&process, address, protocol)?,
+            Some(address) => {
+                let ask = || Client::open(address, protocol, 0, 1).map(drop);
+                wait_until_it_answers(&process, address, ask)?
+            }
             None => wait_until_it_says_where(&process)?,
         };
-        let server = Server { process, address };
-        for process in server.family()? {
+        Server { process, address }.pinned()
+    }
+
+    /// A foreign one that listens on `address` and is ready when it accepts.
+    pub fn start_that_accepts(mut command: Command, address: SocketAddr) -> Outcome<Server> {
+        check_nobody_listens(address)?;
+        let process = Process::start(&mut command)?;
+        let ask = || TcpStream::connect(address).map(drop);
+        wait_until_it_answers(&process, address, ask)?;
+        Server { process, address }.pinned()
+    }
+
+    fn pinned(self) -> Outcome<Server> {
+        for process in self.family()? {
             usage::threads(process)?
                 .into_iter()
                 .try_for_each(cores::pin_server)?;
         }
-        Ok(server)
+        Ok(self)
     }
 
     /// Its process and those that came of it.
@@ -158,12 +174,12 @@ fn check_nobody_listens(address: SocketAddr) -> Outcome<()> {
 fn wait_until_it_answers(
     process: &Process,
     address: SocketAddr,
-    protocol: &Protocol,
+    ask: impl Fn() -> io::Result<()>,
 ) -> Outcome<SocketAddr> {
     let deadline = Instant::now() + START_TIMEOUT;
     loop {
-        let error = match Client::open(address, protocol, 0, 1) {
-            Ok(_) => return Ok(address),
+        let error = match ask() {
+            Ok(()) => return Ok(address),
             Err(error) => error,
         };
         if process.has_ended()? || Instant::now() > deadline {

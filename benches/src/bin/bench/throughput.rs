@@ -77,7 +77,7 @@ fn compare(arguments: &Arguments, ways: impl Iterator<Item = (String, Open)>) ->
                     .map_err(|error| format!("{name}: {error}").into())
             })
             .collect::<Outcome<_>>()?;
-        for round in 0..arguments.rounds {
+        for round in 0..arguments.rounds() {
             run_round(&mut contenders, round % 2 == 1, &limit)?;
         }
         for contender in &contenders {
