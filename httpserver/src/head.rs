@@ -49,19 +49,29 @@ impl HeadParser {
     ///
     /// A request line that is no such thing is refused before the rest has come: who speaks
     /// another protocol should hear of it.
+    #[inline]
     pub(crate) fn parse(
         &mut self,
         bytes: &[u8],
         max: usize,
     ) -> Result<Option<(Rc<Head>, usize)>, Reject> {
         if self.scanner.is_new() {
-            // Mostly a head arrives in one piece and in order. Whatever else it may be is said by
-            // the scanner, which looks at each byte once however they come.
+            // Mostly a head arrives in one piece and in order.
             match Head::parse(bytes) {
                 Ok(Some((head, length))) if length <= max => return Ok(Some((head, length))),
                 _ => {}
             }
         }
+        self.parse_by_lines(bytes, max)
+    }
+
+    /// Whatever else it may be is said by the scanner, which looks at each byte once however they
+    /// come.
+    fn parse_by_lines(
+        &mut self,
+        bytes: &[u8],
+        max: usize,
+    ) -> Result<Option<(Rc<Head>, usize)>, Reject> {
         if let Some(extent) = self.scanner.scan(bytes, max)? {
             return match Head::parse(&bytes[extent.start..extent.end])? {
                 Some((head, length)) if extent.start + length == extent.end => {

@@ -136,7 +136,7 @@ pub(crate) fn is_text_byte(byte: u8) -> bool {
 /// The longest beginning of bytes that are in `table`, and the rest.
 // By itself, as the next: where there is more to keep in registers, each byte costs twice as much.
 #[inline(never)]
-fn split<'a>(bytes: &'a [u8], table: &[bool; 256]) -> (&'a [u8], &'a [u8]) {
+pub(crate) fn split<'a>(bytes: &'a [u8], table: &[bool; 256]) -> (&'a [u8], &'a [u8]) {
     let end = bytes.iter().position(|&byte| !table[byte as usize]);
     bytes.split_at(end.unwrap_or(bytes.len()))
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use http::Method;
 
-use crate::lines::table;
+use crate::lines::{split, table};
 use crate::reject::{BAD_REQUEST, NOT_IMPLEMENTED, Reject};
 
 /// Checks the form of a target (RFC 9112, 3.2), whose characters are in order, and says where its
@@ -51,10 +51,7 @@ pub(crate) fn is_host(host: &[u8]) -> bool {
             Some(end) if is_ip_literal(&rest[..end]) => &rest[end + 1..],
             _ => return false,
         },
-        None => {
-            let end = host.iter().position(|&byte| !is_name_byte(byte));
-            &host[end.unwrap_or(host.len())..]
-        }
+        None => split(host, &NAME_BYTES).1,
     };
     match port {
         [] => true,
