@@ -1,9 +1,8 @@
 //! The chunked transfer coding (RFC 9112, 7.1), as a pure decoder.
 
-use httparse::Status;
 use memchr::memchr;
 
-use crate::headers::is_token_byte;
+use crate::lines::{field_line, is_text_byte, is_token_byte};
 use crate::reject::{BAD_REQUEST, BODY_TOO_LARGE, HEAD_TOO_LARGE, Reject};
 
 /// Takes a chunked body apart, whatever the pieces in which it arrives.
@@ -121,20 +120,16 @@ impl Decoder {
             let Some(line) = line(&bytes[end..], LINE_MAX)? else {
                 break;
             };
+            let start = end;
             end += line.len() + 2;
             if end > TRAILERS_MAX || count > TRAILER_FIELDS_MAX {
                 return Err(HEAD_TOO_LARGE.because("the trailer fields are over the limit"));
             }
             if line.is_empty() {
-                let mut fields = [httparse::EMPTY_HEADER; TRAILER_FIELDS_MAX];
-                return match httparse::parse_headers(&bytes[..end], &mut fields) {
-                    Ok(Status::Complete(_)) => {
-                        self.state = State::Done;
-                        Ok(end)
-                    }
-                    _ => Err(BAD_REQUEST.because("bad trailer fields")),
-                };
+                self.state = State::Done;
+                return Ok(end);
             }
+            field_line(&bytes[start..end])?;
         }
         Ok(0)
     }
@@ -205,13 +200,12 @@ fn skip_token(bytes: &[u8]) -> Option<&[u8]> {
 
 /// What follows the closing quote.
 fn skip_quoted(mut bytes: &[u8]) -> Option<&[u8]> {
-    let is_text = |byte: u8| byte == b'\t' || byte >= b' ' && byte != 0x7f;
     loop {
         bytes = match bytes {
             [b'"', rest @ ..] => return Some(rest),
-            [b'\\', escaped, rest @ ..] if is_text(*escaped) => rest,
+            [b'\\', escaped, rest @ ..] if is_text_byte(*escaped) => rest,
             [b'\\', ..] => return None,
-            [byte, rest @ ..] if is_text(*byte) => rest,
+            [byte, rest @ ..] if is_text_byte(*byte) => rest,
             _ => return None,
         };
     }

@@ -1,8 +1,8 @@
 //! What a head says of its message: where the body ends, and whether the connection goes on.
 
 use http::Version;
-use httparse::Header;
 
+use crate::lines::{FieldLine, trim};
 use crate::reject::{BAD_REQUEST, BODY_TOO_LARGE, EXPECTATION_FAILED, NOT_IMPLEMENTED, Reject};
 use crate::target::is_host;
 
@@ -15,7 +15,7 @@ pub(crate) enum Framing {
     Chunked,
 }
 
-/// The header fields that concern a server, found in one pass.
+/// What the header fields say that concern a server, gathered one by one.
 ///
 /// What could be understood in two ways is refused, also where RFC 9112 lets a server choose: a
 /// proxy in front may have chosen otherwise.
@@ -38,25 +38,25 @@ pub(crate) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    pub(crate) fn collect(headers: &[Header<'a>]) -> Result<Fields<'a>, Reject> {
-        let mut fields = Fields::default();
-        for header in headers {
-            let is = |name: &str| header.name.eq_ignore_ascii_case(name);
-            // By length first: most fields are none of ours.
-            match header.name.len() {
-                4 if is("host") => {
-                    fields.hosts += 1;
-                    fields.host = header.value;
-                }
-                6 if is("expect") => fields.expect(header.value),
-                7 if is("upgrade") => fields.names_protocol = true,
-                10 if is("connection") => fields.connection(header.value),
-                14 if is("content-length") => fields.content_length(header.value)?,
-                17 if is("transfer-encoding") => fields.transfer_encoding(header.value)?,
-                _ => {}
+    /// Takes note of a field.
+    #[inline]
+    pub(crate) fn add(&mut self, field: FieldLine<'a>) -> Result<(), Reject> {
+        let name = field.name;
+        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
+        // By length and first letter: most fields are none of ours.
+        match (name.len(), name[0] | 0x20) {
+            (4, b'h') if is(b"host") => {
+                self.hosts += 1;
+                self.host = field.value();
             }
+            (6, b'e') if is(b"expect") => self.expect(field.value()),
+            (7, b'u') if is(b"upgrade") => self.names_protocol = true,
+            (10, b'c') if is(b"connection") => self.connection(field.value()),
+            (14, b'c') if is(b"content-length") => self.content_length(field.value())?,
+            (17, b't') if is(b"transfer-encoding") => self.transfer_encoding(field.value())?,
+            _ => {}
         }
-        Ok(fields)
+        Ok(())
     }
 
     /// Exactly one Host in HTTP/1.1, and nothing else than a host in it (RFC 9112, 3.2).
@@ -155,17 +155,6 @@ fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
         .filter(|element| !element.is_empty())
 }
 
-/// Only blanks and tabs are whitespace here, whatever Unicode says.
-pub(crate) fn trim(value: &[u8]) -> &[u8] {
-    let is_text = |&byte: &u8| byte != b' ' && byte != b'\t';
-    let start = value.iter().position(is_text).unwrap_or(value.len());
-    let end = value
-        .iter()
-        .rposition(is_text)
-        .map_or(start, |last| last + 1);
-    &value[start..end]
-}
-
 /// Digits and nothing else: no sign, no blank, no underscore.
 pub(crate) fn decimal(digits: &[u8]) -> Result<u64, Reject> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
@@ -181,20 +170,23 @@ pub(crate) fn decimal(digits: &[u8]) -> Result<u64, Reject> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lines::field_line;
 
-    fn fields<'a>(headers: &'a [(&'a str, &'a str)]) -> Result<Fields<'a>, Reject> {
-        let headers: Vec<_> = headers
-            .iter()
-            .map(|&(name, value)| {
-                let value = value.as_bytes();
-                Header { name, value }
-            })
-            .collect();
-        Fields::collect(&headers)
+    fn lines(headers: &[(&str, &str)]) -> Vec<String> {
+        let line = |(name, value): &(&str, &str)| format!("{name}: {value}\r\n");
+        headers.iter().map(line).collect()
+    }
+
+    fn fields(lines: &[String]) -> Result<Fields<'_>, Reject> {
+        let mut fields = Fields::default();
+        for line in lines {
+            fields.add(field_line(line.as_bytes())?.expect("it is whole"))?;
+        }
+        Ok(fields)
     }
 
     fn framing(headers: &[(&str, &str)]) -> Result<Framing, u16> {
-        fields(headers)
+        fields(&lines(headers))
             .and_then(|fields| fields.framing(Version::HTTP_11))
             .map_err(|reject| reject.status.as_u16())
     }
@@ -219,7 +211,7 @@ mod tests {
         );
         assert_eq!(framing(&[(coding, "")]), Err(400));
         assert_eq!(framing(&[(coding, "gzip, chunked")]), Err(501));
-        let chunked = [(coding, "chunked")];
+        let chunked = lines(&[(coding, "chunked")]);
         let old = fields(&chunked).unwrap();
         assert!(old.framing(Version::HTTP_10).is_err());
     }
@@ -227,7 +219,7 @@ mod tests {
     #[test]
     fn a_connection_is_kept_as_the_version_and_the_options_say() {
         let keeps = |value, version| {
-            let headers = [("Connection", value)];
+            let headers = lines(&[("Connection", value)]);
             fields(&headers).unwrap().keeps_alive(version)
         };
         assert!(keeps("", Version::HTTP_11));

@@ -1,16 +1,16 @@
 //! A request's head: parsed once, kept as it came, with what decides how its message goes on.
 
 use std::cell::Cell;
-use std::mem::{self, MaybeUninit};
+use std::mem;
 use std::rc::Rc;
 use std::{fmt, str};
 
 use http::{Method, Version};
-use httparse::{Header, Status};
 
 use crate::framing::{Fields, Framing};
 use crate::headers::Headers;
-use crate::reject::{BAD_REQUEST, HEAD_TOO_LARGE, Reject, VERSION_NOT_SUPPORTED};
+use crate::lines::{field_line, request_line};
+use crate::reject::{BAD_REQUEST, HEAD_TOO_LARGE, Reject};
 use crate::scan::Scanner;
 use crate::target::{authority, check_target};
 
@@ -49,19 +49,29 @@ impl HeadParser {
     ///
     /// A request line that is no such thing is refused before the rest has come: who speaks
     /// another protocol should hear of it.
+    #[inline]
     pub(crate) fn parse(
         &mut self,
         bytes: &[u8],
         max: usize,
     ) -> Result<Option<(Rc<Head>, usize)>, Reject> {
         if self.scanner.is_new() {
-            // Mostly a head arrives in one piece and in order. Whatever else it may be is said by
-            // the scanner, which looks at each byte once however they come.
+            // Mostly a head arrives in one piece and in order.
             match Head::parse(bytes) {
                 Ok(Some((head, length))) if length <= max => return Ok(Some((head, length))),
                 _ => {}
             }
         }
+        self.parse_by_lines(bytes, max)
+    }
+
+    /// Whatever else it may be is said by the scanner, which looks at each byte once however they
+    /// come.
+    fn parse_by_lines(
+        &mut self,
+        bytes: &[u8],
+        max: usize,
+    ) -> Result<Option<(Rc<Head>, usize)>, Reject> {
         if let Some(extent) = self.scanner.scan(bytes, max)? {
             return match Head::parse(&bytes[extent.start..extent.end])? {
                 Some((head, length)) if extent.start + length == extent.end => {
@@ -72,7 +82,9 @@ impl HeadParser {
         }
         if !self.request_line_was_checked {
             if let Some(line) = self.scanner.request_line(bytes) {
-                check_request_line(line)?;
+                if let Some(line) = request_line(line)? {
+                    check_target(&line.method, line.target)?;
+                }
                 self.request_line_was_checked = true;
             }
         }
@@ -93,25 +105,30 @@ impl Head {
     /// Parses a head that begins with its request line, and says how long it is; none if it is not
     /// complete.
     fn parse(bytes: &[u8]) -> Result<Option<(Rc<Head>, usize)>, Reject> {
-        let mut places = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-        let mut request = httparse::Request::new(&mut []);
-        let length = match request.parse_with_uninit_headers(bytes, &mut places) {
-            Ok(Status::Complete(length)) => length,
-            Ok(Status::Partial) => return Ok(None),
-            Err(error) => return Err(explain(error, bytes)),
+        let Some(line) = request_line(bytes)? else {
+            return Ok(None);
         };
-        let head = &bytes[..length];
-        check_line_ends(head, request.headers)?;
-        let (method, target, path) = check(&request)?;
-        let version = match request.version {
-            Some(0) => Version::HTTP_10,
-            _ => Version::HTTP_11,
-        };
-        let fields = Fields::collect(request.headers)?;
+        let path = check_target(&line.method, line.target)?;
+        let version = line.version;
+        let mut fields = Fields::default();
+        let mut end = line.length;
+        for count in 0.. {
+            let rest = &bytes[end..];
+            if rest.starts_with(b"\r\n") {
+                break;
+            }
+            let Some(field) = field_line(rest)? else {
+                return Ok(None);
+            };
+            if count == FIELDS_MAX {
+                return Err(HEAD_TOO_LARGE.because("too many header fields"));
+            }
+            fields.add(field)?;
+            end += field.length();
+        }
         fields.check_host(version)?;
         let framing = fields.framing(version)?;
         let expects_continue = fields.expects_continue(version)? && framing != Framing::None;
-        let first_field = request.headers.first();
 
         let mut place = SPARE
             .try_with(Cell::take)
@@ -121,21 +138,21 @@ impl Head {
         let spare = Rc::get_mut(&mut place).expect("what is spare or new has one owner");
         let mut kept = mem::take(&mut spare.bytes);
         kept.clear();
-        kept.extend_from_slice(&head[..length - 2]);
+        kept.extend_from_slice(&bytes[..end]);
         *spare = Head {
             bytes: kept,
-            method,
-            target: offset(head, target),
-            target_end: offset(head, target) + target.len() as u32,
-            path: offset(head, target) + path as u32,
-            fields: first_field.map_or(length as u32 - 2, |field| offset(head, field.name)),
+            method: line.method,
+            target: line.start as u32,
+            target_end: (line.start + line.target.len()) as u32,
+            path: (line.start + path) as u32,
+            fields: line.length as u32,
             version,
             framing,
             keeps_alive: fields.keeps_alive(version),
             expects_continue,
             may_upgrade: fields.may_upgrade(version) && framing == Framing::None,
         };
-        Ok(Some((place, length)))
+        Ok(Some((place, end + 2)))
     }
 
     /// Whoever has used this last gives it back: the thread keeps the place for its next head.
@@ -201,71 +218,6 @@ impl fmt::Display for RequestLine<'_> {
         let line = &line[..line.len().min(LOGGED_MAX)];
         String::from_utf8_lossy(line).fmt(formatter)
     }
-}
-
-/// Every line must end in CR LF (see [`Scanner`]), and the first is the request line, where
-/// httparse lets LF alone end a line, and empty lines come first. What it takes for a line's end
-/// is right before each field's name, and twice at the end of the head.
-fn check_line_ends(head: &[u8], fields: &[Header<'_>]) -> Result<(), Reject> {
-    let ends_before =
-        |field: &Header<'_>| head[..offset(head, field.name) as usize].ends_with(b"\r\n");
-    let is_right = !head.starts_with(b"\r")
-        && !head.starts_with(b"\n")
-        && head.ends_with(b"\r\n\r\n")
-        && fields.iter().all(ends_before);
-    match is_right {
-        true => Ok(()),
-        false => Err(BAD_REQUEST.because("a line that does not end in CR LF")),
-    }
-}
-
-/// Checks a request line by itself, line end included.
-fn check_request_line(line: &[u8]) -> Result<(), Reject> {
-    let mut request = httparse::Request::new(&mut []);
-    match request.parse(line) {
-        Ok(_) => check(&request).map(drop),
-        Err(error) => Err(explain(error, line)),
-    }
-}
-
-/// What httparse leaves to us of a request line: the method, the target, and where in that the
-/// path begins.
-fn check<'a>(request: &httparse::Request<'_, 'a>) -> Result<(Method, &'a str, usize), Reject> {
-    let method = request.method.unwrap_or_default();
-    let method = Method::from_bytes(method.as_bytes())
-        .map_err(|_| BAD_REQUEST.because("a method that is no token"))?;
-    let target = request.path.unwrap_or_default();
-    let path = check_target(&method, target)?;
-    Ok((method, target, path))
-}
-
-fn explain(error: httparse::Error, head: &[u8]) -> Reject {
-    match error {
-        httparse::Error::TooManyHeaders => HEAD_TOO_LARGE.because("too many header fields"),
-        httparse::Error::Version if names_a_version(head) => VERSION_NOT_SUPPORTED,
-        httparse::Error::Version => BAD_REQUEST.because("a request line without a version"),
-        httparse::Error::HeaderName => BAD_REQUEST.because("a bad header name"),
-        httparse::Error::HeaderValue => BAD_REQUEST.because("a bad header value"),
-        _ => BAD_REQUEST.because("a bad request line"),
-    }
-}
-
-/// Whether the request line is two words and `HTTP/`, a digit, a dot and a digit.
-fn names_a_version(head: &[u8]) -> bool {
-    let end = memchr::memchr(b'\r', head).unwrap_or(head.len());
-    let mut words = head[..end].splitn(3, |&byte| byte == b' ').skip(2);
-    match words
-        .next()
-        .and_then(|version| version.strip_prefix(b"HTTP/"))
-    {
-        Some([major, b'.', minor]) => major.is_ascii_digit() && minor.is_ascii_digit(),
-        _ => false,
-    }
-}
-
-/// Where `part` lies in `whole`, which it is a part of.
-fn offset(whole: &[u8], part: &str) -> u32 {
-    (part.as_ptr() as usize - whole.as_ptr() as usize) as u32
 }
 
 /// How many header fields a request may have: Apache's `LimitRequestFields`. Browsers send some

@@ -4,7 +4,7 @@ use std::{fmt, io};
 
 use memchr::memchr;
 
-use crate::framing::trim;
+use crate::lines::{is_text_byte, is_token_byte, trim};
 
 /// The header fields of a request or a response, in order.
 ///
@@ -103,9 +103,8 @@ impl<'a> Iterator for Iter<'a> {
 
 /// Adds a line, if it is one: a value with a line end in it would be two (RFC 9110, 5.5).
 pub(crate) fn append(lines: &mut Vec<u8>, name: &str, value: &[u8]) -> io::Result<()> {
-    let is_text = |&byte: &u8| byte == b'\t' || byte >= b' ' && byte != 0x7f;
     let is_name = !name.is_empty() && name.bytes().all(is_token_byte);
-    if is_name && value.iter().all(is_text) {
+    if is_name && value.iter().copied().all(is_text_byte) {
         lines.extend_from_slice(name.as_bytes());
         lines.extend_from_slice(b": ");
         lines.extend_from_slice(value);
@@ -116,11 +115,6 @@ pub(crate) fn append(lines: &mut Vec<u8>, name: &str, value: &[u8]) -> io::Resul
     let (name, value) = (name.escape_debug(), value.escape_ascii());
     let text = format!("a bad {what} in the header field '{name}: {value}'");
     Err(io::Error::new(io::ErrorKind::InvalidInput, text))
-}
-
-/// RFC 9110, 5.6.2.
-pub(crate) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

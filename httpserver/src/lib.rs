@@ -83,6 +83,7 @@ mod handler;
 mod head;
 mod headers;
 mod incoming;
+mod lines;
 mod output;
 mod panics;
 mod reject;

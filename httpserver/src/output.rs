@@ -147,8 +147,7 @@ impl Output {
     }
 
     fn set_deadline(&self) {
-        self.stream
-            .set_deadline(self.now().checked_add(self.timeout));
+        self.stream.set_deadline_after(self.timeout);
     }
 
     fn give_back(&mut self) {

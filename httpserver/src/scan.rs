@@ -2,7 +2,7 @@
 
 use memchr::{memchr, memchr_iter};
 
-use crate::headers::is_token_byte;
+use crate::lines::is_token_byte;
 use crate::reject::{BAD_REQUEST, HEAD_TOO_LARGE, Reject, TARGET_TOO_LONG};
 
 /// How far a head has been looked through, over as many arrivals as it takes.

@@ -6,7 +6,6 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use http::Version;
-use ioloop::IoLoop;
 use iostream::{IoStream, ReadHalf};
 use tcpserver::{BoxError, Connection, StreamHandler};
 
@@ -176,11 +175,6 @@ impl<H: HttpHandler> HttpServer<H> {
         }
     }
 
-    fn await_request(&self, stream: &IoStream) {
-        let now = stream.io_loop().now();
-        stream.set_deadline(now.checked_add(self.settings.idle_timeout));
-    }
-
     /// Waits for the rest of a head, or refuses what is none.
     async fn wait(
         &self,
@@ -211,8 +205,7 @@ impl<H: HttpHandler> HttpServer<H> {
         connection: &Connection,
         mut parser: Box<HeadParser>,
     ) -> Option<Result<Rc<Head>, Refusal>> {
-        let now = IoLoop::current().now();
-        reader.set_deadline(now.checked_add(self.settings.head_timeout));
+        reader.set_deadline_after(self.settings.head_timeout);
         let max = self.settings.max_head_size;
         let rest = reader.read_with(|bytes| {
             Ok(match parser.parse(bytes, max) {
@@ -243,7 +236,7 @@ impl<H: HttpHandler> StreamHandler for HttpServer<H> {
         let mut idle = Some(stream);
         async move {
             while let Some(stream) = &mut idle {
-                self.await_request(stream);
+                stream.set_deadline_after(self.settings.idle_timeout);
                 // A future for each poll: one that is kept would be held by every idle connection.
                 let arrived = poll_fn(|context| {
                     pin!(stream.read_with(first_look(&self.settings))).poll(context)

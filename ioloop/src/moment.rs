@@ -16,7 +16,13 @@ impl Moment {
     pub(crate) const EPOCH: Moment = Moment(NonZero::<u64>::MIN);
 
     /// The moment `delay` later, or the last there is.
-    pub(crate) fn after(self, delay: Duration) -> Moment {
+    ///
+    /// ```
+    /// let now = ioloop::IoLoop::current().moment_now();
+    /// assert!(now.after(std::time::Duration::from_secs(1)) > now);
+    /// ```
+    #[must_use]
+    pub fn after(self, delay: Duration) -> Moment {
         Moment(self.0.saturating_add(nanoseconds(delay)))
     }
 

@@ -28,8 +28,18 @@ pub(crate) struct IdleTimeout {
 
 impl Shared {
     pub(crate) fn set_deadline(self: &Rc<Self>, at: Option<Instant>) {
+        self.end_waits_at(at.map(|at| self.io_loop().moment(at)));
+    }
+
+    /// For ever if it is the longest delay there is.
+    pub(crate) fn set_deadline_after(self: &Rc<Self>, delay: Duration) {
+        let is_limited = delay != Duration::MAX;
+        self.end_waits_at(is_limited.then(|| self.io_loop().moment_now().after(delay)));
+    }
+
+    fn end_waits_at(self: &Rc<Self>, at: Option<Moment>) {
         let mut deadline = self.deadline.get();
-        deadline.at = at.map(|at| self.io_loop().moment(at));
+        deadline.at = at;
         self.deadline.set(deadline);
         self.arm();
     }

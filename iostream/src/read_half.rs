@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use crate::error::{CloseReason, Error};
@@ -273,6 +273,19 @@ impl ReadHalf {
     /// ```
     pub fn set_deadline(&self, deadline: Option<Instant>) {
         self.shared.set_deadline(deadline);
+    }
+
+    /// As [`set_deadline`](Self::set_deadline), that long from now; `Duration::MAX` means never.
+    ///
+    /// ```
+    /// # ioloop::testing::run(async {
+    /// let (_client, server) = iostream::IoStream::pair();
+    /// let (reader, _writer) = server.split();
+    /// reader.set_deadline_after(std::time::Duration::from_secs(60));
+    /// # });
+    /// ```
+    pub fn set_deadline_after(&self, delay: Duration) {
+        self.shared.set_deadline_after(delay);
     }
 
     /// Puts a stream together again.

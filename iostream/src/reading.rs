@@ -52,8 +52,10 @@ impl Shared {
             if self.must_yield(COST_OF_MESSAGE, context) {
                 return Poll::Pending;
             }
-            if let Some(result) = self.parse_received(&[], parser, examined) {
-                return Poll::Ready(result);
+            match parser(&[]) {
+                Ok(None) => *examined = 0,
+                Ok(Some((message, _))) => return Poll::Ready(Ok(message)),
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
         loop {
@@ -213,6 +215,7 @@ impl Shared {
     }
 
     /// Asks the parser about bytes in the shared buffer, and keeps what it leaves over.
+    #[inline]
     fn parse_received<T, E>(
         &self,
         bytes: &[u8],

@@ -32,6 +32,22 @@ impl IoStream {
         self.shared().set_deadline(deadline);
     }
 
+    /// As [`set_deadline`](IoStream::set_deadline), that long from now; `Duration::MAX` means never.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use iostream::{Error, IoStream};
+    ///
+    /// # ioloop::testing::run(async {
+    /// let (_client, mut server) = IoStream::pair();
+    /// server.set_deadline_after(Duration::from_secs(60));
+    /// assert!(matches!(server.read_bytes(1).await, Err(Error::TimedOut)));
+    /// # });
+    /// ```
+    pub fn set_deadline_after(&self, delay: Duration) {
+        self.shared().set_deadline_after(delay);
+    }
+
     /// How long the stream may go without a byte in either direction before its waits end with
     /// [`Error::TimedOut`]; none, as at first, means for ever. It works beside the deadline:
     /// whichever comes first ends a wait.

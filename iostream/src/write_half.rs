@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::IoSlice;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ioloop::IoLoop;
 
@@ -163,6 +163,18 @@ impl WriteHalf {
     /// ```
     pub fn set_deadline(&self, deadline: Option<Instant>) {
         self.shared.set_deadline(deadline);
+    }
+
+    /// As [`set_deadline`](Self::set_deadline), that long from now; `Duration::MAX` means never.
+    ///
+    /// ```
+    /// # ioloop::testing::run(async {
+    /// let (_client, server) = iostream::IoStream::pair();
+    /// server.writer().set_deadline_after(std::time::Duration::from_secs(60));
+    /// # });
+    /// ```
+    pub fn set_deadline_after(&self, delay: Duration) {
+        self.shared.set_deadline_after(delay);
     }
 
     /// Throws away what is unsent and ends the stream at once, for every handle of it. The peer

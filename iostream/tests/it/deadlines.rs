@@ -30,6 +30,21 @@ fn a_deadline_does_not_beat_bytes_whose_event_still_waits_in_the_kernel() {
 }
 
 #[test]
+fn the_longest_delay_is_no_deadline_and_any_other_is_one() {
+    on_virtual_loop(async {
+        let (mut stream, peer) = Kind::Memory.streams();
+        let delay = Duration::from_secs(60);
+        stream.set_deadline_after(delay);
+        let (waited, result) = timed(stream.read_bytes(1)).await;
+        assert!(matches!(result, Err(Error::TimedOut)));
+        assert_eq!(waited, delay);
+        stream.set_deadline_after(Duration::MAX);
+        IoLoop::current().call_later(delay * 1_000, move || peer.queue(b"x").unwrap());
+        assert_eq!(stream.read_bytes(1).await.unwrap(), b"x");
+    });
+}
+
+#[test]
 fn a_deadline_in_the_past_does_not_leave_those_waiting_who_wait_already() {
     on_virtual_loop(async {
         let (stream, _peer) = Kind::Memory.streams();
