@@ -201,8 +201,8 @@ const TURN_MAX: usize = 65_536;
 /// that slept, must not answer with a flood.
 const CREDIT_MAX: Duration = Duration::from_secs(1);
 
-/// How long credit outlives the demand that it was earned in. A sender that looks for its next block, or
-/// gives way for a turn, is not idle.
+/// How long credit outlives the demand that it was earned in. A sender that looks for its next
+/// block, or gives way for a turn, is not idle.
 const PAUSE_MAX: Duration = Duration::from_millis(10);
 
 #[cfg(test)]

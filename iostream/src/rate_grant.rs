@@ -9,8 +9,8 @@ use crate::rate_account::Reserved;
 use crate::rate_ring::Place;
 use crate::rate_turns::{Member, Waiter};
 
-/// The future that [`RateLimiter::permit`](crate::RateLimiter::permit) returns. It holds no borrow, so it can be kept in a
-/// struct and polled by hand.
+/// The future that [`RateLimiter::permit`](crate::RateLimiter::permit) returns. It holds no borrow,
+/// so it can be kept in a struct and polled by hand.
 #[must_use = "futures do nothing unless awaited"]
 pub struct Permit {
     member: Member,
