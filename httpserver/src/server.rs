@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use http::Version;
 use ioloop::IoLoop;
@@ -169,6 +170,13 @@ impl<H: HttpHandler> HttpServer<H> {
                     let stream = reader.unsplit(output.into_stream());
                     stream.set_deadline(None);
                     upgrade(stream).await?;
+                    Ok(None)
+                }
+                // Nothing that comes could make the kernel reset the connection and destroy the
+                // answer, so there is nothing to wait for. Closing is the end that is told.
+                (Next::Last, Some(reader)) if reader.buffered() == 0 => {
+                    let stream = reader.unsplit(output.into_stream());
+                    stream.set_linger_timeout(Duration::ZERO);
                     Ok(None)
                 }
                 _ => Ok(None),

@@ -69,7 +69,7 @@ impl Shared {
         }
         let is_sent = self.queued_len() == 0 && !self.driving.get();
         let is_told = self.write_end.get().is_some() || self.transport.fd().is_some();
-        if is_sent && is_told && self.is_over() {
+        if is_sent && is_told && (self.is_over() || self.limits().linger.is_zero()) {
             self.leave_loop();
         } else {
             self.start_driver();

@@ -85,6 +85,9 @@ impl IoStream {
     /// unless set. What it sends meanwhile is thrown away. Closing earlier could make the kernel
     /// reset the connection and destroy what the peer has not read yet.
     ///
+    /// Zero is for a peer that has said it sends nothing more: the stream is closed as soon as the
+    /// kernel has taken everything, which spares the loop a wait and a few system calls.
+    ///
     /// ```
     /// # ioloop::testing::run(async {
     /// let (_client, server) = iostream::IoStream::pair();
