@@ -172,8 +172,8 @@ impl<H: HttpHandler> HttpServer<H> {
                     upgrade(stream).await?;
                     Ok(None)
                 }
-                // Nothing that comes could make the kernel reset the connection and destroy the
-                // answer, so there is nothing to wait for. Closing is the end that is told.
+                // No input comes any more that the kernel would answer with a reset, which is what
+                // lingering is for.
                 (Next::Last, Some(reader)) if reader.buffered() == 0 => {
                     let stream = reader.unsplit(output.into_stream());
                     stream.set_linger_timeout(Duration::ZERO);
