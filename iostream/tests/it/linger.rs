@@ -111,7 +111,8 @@ fn a_stream_that_waits_for_nobody_is_closed_when_all_is_sent() {
             let sent = pattern(length);
             one.write(&sent).await.unwrap();
             drop(one);
-            assert_eq!(file.is_open(), length > 10, "what the kernel takes at once");
+            // The kernel takes this much at once, and may take less than the rest.
+            assert!(!file.is_open() || length > 10);
             assert!(other.read_until_close(length).await.unwrap() == sent);
             until(|| !file.is_open()).await;
         }
