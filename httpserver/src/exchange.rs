@@ -53,6 +53,8 @@ pub(crate) enum Next {
     Upgrade(Upgrade),
     /// Nothing: the connection is to be closed.
     Close,
+    /// Nothing, as the client has said itself: it has sent all that it will.
+    Last,
     /// Nothing, and the client must see that it was cut.
     Abort,
 }
@@ -186,11 +188,14 @@ impl<'a> Exchange<'a> {
     /// The response was sent, or at least gathered.
     #[inline]
     pub(crate) fn finish(self) -> Next {
+        let client_ends = !self.head.keeps_alive;
         self.head.give_back();
         match (self.lent, self.upgrade) {
             (None, Some(upgrade)) => Next::Upgrade(upgrade),
             (None, None) if self.keeps_alive => Next::Request,
+            (None, None) if client_ends => Next::Last,
             (None, None) => Next::Close,
+            // After a body more may come all the same: some clients send an empty line.
             (Some(lent), _) => match lent.0.take() {
                 Some(rest) if self.keeps_alive => Next::Drain(rest),
                 _ => Next::Close,

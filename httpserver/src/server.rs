@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use http::Version;
 use iostream::{IoStream, ReadHalf};
@@ -168,6 +169,13 @@ impl<H: HttpHandler> HttpServer<H> {
                     let stream = reader.unsplit(output.into_stream());
                     stream.set_deadline(None);
                     upgrade(stream).await?;
+                    Ok(None)
+                }
+                // No input comes any more that the kernel would answer with a reset, which is what
+                // lingering is for.
+                (Next::Last, Some(reader)) if reader.buffered() == 0 => {
+                    let stream = reader.unsplit(output.into_stream());
+                    stream.set_linger_timeout(Duration::ZERO);
                     Ok(None)
                 }
                 _ => Ok(None),

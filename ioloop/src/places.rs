@@ -22,14 +22,17 @@ impl Place {
 pub(crate) struct Places {
     known: RefCell<Vec<&'static Location<'static>>>,
     numbers: RefCell<HashMap<*const Location<'static>, Place>>,
-    /// The one that was asked for last, and most likely will be next.
-    last: Cell<Option<(&'static Location<'static>, Place)>>,
+    /// Those that were asked for of late, and most likely will be next: a server makes a task, a
+    /// stream and a timer for each connection, always at the same places.
+    recent: [Recent; RECENT],
 }
+
+type Recent = Cell<Option<(&'static Location<'static>, Place)>>;
 
 impl Places {
     pub(crate) fn number(&self, location: &'static Location<'static>) -> Place {
-        match self.last.get() {
-            Some((last, place)) if ptr::eq(last, location) => place,
+        match self.recent(location).get() {
+            Some((recent, place)) if ptr::eq(recent, location) => place,
             _ => self.find(location),
         }
     }
@@ -49,10 +52,20 @@ impl Places {
             known.push(location);
             Place(known.len() as u32 - 1)
         });
-        self.last.set(Some((location, place)));
+        self.recent(location).set(Some((location, place)));
         place
     }
+
+    /// Where `location` is, unless another one that belongs there came after it.
+    fn recent(&self, location: &'static Location<'static>) -> &Recent {
+        let address = ptr::from_ref(location).addr();
+        &self.recent[address / align_of::<Location<'_>>() % RECENT]
+    }
 }
+
+/// More than a server uses for its connections. Coprime to a location's size in words, so that
+/// neighbours do not drive each other out.
+const RECENT: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -61,11 +74,21 @@ mod tests {
     #[test]
     fn a_place_is_not_numbered_twice_and_leads_back() {
         let places = Places::default();
-        let (one, other) = (Location::caller(), Location::caller());
-        let numbers = [one, other, one, other].map(|location| places.number(location));
-        assert_eq!(numbers[..2], numbers[2..]);
-        assert_ne!(numbers[0], numbers[1]);
-        assert_eq!(places.location(numbers[0]), one);
-        assert_eq!(places.location(numbers[1]), other);
+        // Some share a slot of the recent ones: there are more of them.
+        #[rustfmt::skip]
+        let locations: [_; RECENT + 2] = [
+            Location::caller(), Location::caller(), Location::caller(), Location::caller(),
+            Location::caller(), Location::caller(), Location::caller(), Location::caller(),
+            Location::caller(), Location::caller(), Location::caller(), Location::caller(),
+            Location::caller(), Location::caller(), Location::caller(), Location::caller(),
+            Location::caller(), Location::caller(),
+        ];
+        for _ in 0..2 {
+            for (index, location) in locations.into_iter().enumerate() {
+                let place = places.number(location);
+                assert_eq!(place.index(), index);
+                assert_eq!(places.location(place), location);
+            }
+        }
     }
 }

@@ -1,8 +1,9 @@
 //! Timers as a pure structure: a heap of deadlines over a slab of what to do.
 //!
 //! Most timers are deadlines that never fire, so cancelling must cost nothing: it empties the
-//! slab's entry and leaves a tombstone in the heap, and the heap is swept when half of it is
-//! tombstones. Deadlines that grow with time, the usual case, are appended without sifting.
+//! slab's entry and leaves a tombstone in the heap. The heap is swept when half of it is tombstones,
+//! or a quarter and one has come to the top: to take them out in order would cost several times as
+//! much. Deadlines that grow with time, the usual case, are appended without sifting.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -90,8 +91,7 @@ impl<T> Timers<T> {
             return None;
         }
         let action = self.entries.remove(id.index as usize).action;
-        let tombstones = self.heap.len() - self.entries.len();
-        if tombstones > TOMBSTONES_MIN && tombstones > self.entries.len() {
+        if self.is_worth_sweeping(2) {
             self.sweep();
         }
         Some(action)
@@ -155,7 +155,11 @@ impl<T> Timers<T> {
             if is_live(&self.entries, &first.0) {
                 return Some(*first);
             }
-            self.heap.pop();
+            if self.is_worth_sweeping(4) {
+                self.sweep();
+            } else {
+                self.heap.pop();
+            }
         }
         None
     }
@@ -171,6 +175,12 @@ impl<T> Timers<T> {
     fn start_over(&mut self) -> Sequence {
         self.sweep();
         Sequence::MIN
+    }
+
+    /// Whether more than one in `share` of the heap's entries is a tombstone.
+    fn is_worth_sweeping(&self, share: usize) -> bool {
+        let tombstones = self.heap.len() - self.entries.len();
+        tombstones > TOMBSTONES_MIN && tombstones > self.heap.len() / share
     }
 
     fn sweep(&mut self) {
@@ -257,6 +267,25 @@ mod tests {
             "{}",
             timers.heap.len()
         );
+    }
+
+    #[test]
+    fn tombstones_before_the_first_timer_are_not_taken_out_in_order() {
+        let (mut timers, epoch) = timers();
+        let later = |milliseconds| epoch.after(Duration::from_millis(milliseconds));
+        for action in 0..1000 {
+            timers.insert(later(2000 - u64::from(action)), here(), action);
+        }
+        let early: Vec<_> = (0..400)
+            .map(|millisecond| timers.insert(later(millisecond), here(), 0))
+            .collect();
+        for id in early {
+            timers.cancel(id);
+        }
+        assert_eq!(timers.heap.len(), 1400, "less than half is dead");
+        assert_eq!(timers.next_deadline(), Some(later(1001)));
+        assert_eq!(timers.heap.len(), 1000);
+        assert_eq!(pop(&mut timers, later(1001)), Some(999));
     }
 
     #[test]

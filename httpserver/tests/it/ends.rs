@@ -1,12 +1,16 @@
 //! How connections end: by the client's half-close, by a request that is no request, by a reset.
 
+use std::time::Duration;
+
 use httpserver::{Bytes, Error, HttpServer, Request, Response};
+use ioloop::sleep;
 use iostream::CloseReason;
+use tcpserver::TcpServer;
 
 use crate::answers::parse_all;
 use crate::support::{
-    CHUNKED, GET, app, connect, connect_over_tcp, counter, increment, on_loop, on_virtual_loop,
-    pattern, post, spawn, timed, turns, until,
+    CHUNKED, Client, GET, app, connect, connect_over_tcp, counter, increment, on_loop,
+    on_virtual_loop, pattern, post, spawn, timed, turns, until,
 };
 
 #[test]
@@ -32,11 +36,41 @@ fn a_client_that_has_closed_its_side_is_not_left_without_its_answers() {
     }
 }
 
+/// Waiting spares a client that goes on sending a reset, which could destroy its answer.
+#[test]
+fn only_a_client_that_has_sent_all_it_will_is_not_waited_for() {
+    const CLOSE: &str = "GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    on_virtual_loop(async {
+        for (wire, waits) in [
+            (CLOSE.to_string(), false),
+            ("GET /hello HTTP/1.0\r\n\r\n".to_string(), false),
+            (format!("{GET}{CLOSE}"), false),
+            (format!("{CLOSE}\r\n"), true),
+            (format!("{CLOSE}{GET}"), true),
+            (
+                CLOSE.replace("\r\n\r\n", "\r\nContent-Length: 1\r\n\r\nx"),
+                true,
+            ),
+        ] {
+            let server = TcpServer::new(HttpServer::new(app));
+            let mut client = Client::new(server.connect_in_memory());
+            client.send(&wire).await;
+            let answers = client.last_answers(&[]).await;
+            assert!(
+                answers.iter().all(|answer| answer.text() == "hello\n"),
+                "{wire}"
+            );
+            sleep(Duration::from_secs(1)).await;
+            assert_eq!(server.connections(), usize::from(waits), "{wire}");
+        }
+    });
+}
+
 #[test]
 fn a_handler_that_takes_its_time_answers_a_client_that_has_closed_its_side() {
     on_virtual_loop(async {
         let mut client = connect(HttpServer::new(async |_: Request| {
-            ioloop::sleep(std::time::Duration::from_secs(3600)).await;
+            sleep(Duration::from_secs(3600)).await;
             Ok(Response::text("late"))
         }));
         client.queue(GET);

@@ -102,6 +102,24 @@ fn a_peer_that_does_not_close_is_not_waited_for_longer_than_the_linger_timeout()
 }
 
 #[test]
+fn a_stream_that_waits_for_nobody_is_closed_when_all_is_sent() {
+    on_loop(async {
+        for length in [0, 10, 4_000_000] {
+            let (ours, theirs) = tcp_sockets();
+            let (file, one, mut other) = (File::of(&ours), from_fd(ours), from_fd(theirs));
+            one.set_linger_timeout(Duration::ZERO);
+            let sent = pattern(length);
+            one.write(&sent).await.unwrap();
+            drop(one);
+            // The kernel takes this much at once, and may take less than the rest.
+            assert!(!file.is_open() || length > 10);
+            assert!(other.read_until_close(length).await.unwrap() == sent);
+            until(|| !file.is_open()).await;
+        }
+    });
+}
+
+#[test]
 fn a_peer_that_never_stops_sending_is_not_listened_to_for_ever() {
     on_loop(async {
         let (one, other) = tcp();
