@@ -60,7 +60,9 @@ fn main() -> Result<(), BoxError> {
         "crash" => exit(101),
         "handles" => {
             for (signal, name) in SIGNALS {
-                let say = move || eprintln!("worker {id} was sent {name}");
+                // In one piece, or it might stand in the middle of another worker's line.
+                let line = format!("worker {id} was sent {name}\n");
+                let say = move || eprint!("{line}");
                 IoLoop::current().add_signal_handler(signal, say)?.detach();
             }
         }
