@@ -1,10 +1,13 @@
-//! What every example needs: its flags, and log lines on standard error. And what `tracker` and
-//! `peer` share: bencode, and torrent files.
+//! What every example needs: its flags, and log lines on standard error. What those with a page
+//! share, and what `tracker` and `peer` do: bencode, and torrent files.
 
 pub mod bencode;
 pub mod bencode_write;
+mod content_policy;
 pub mod info_hash;
 pub mod metainfo;
+
+pub use crate::content_policy::content_policy;
 
 use std::ffi::OsString;
 use std::io::IsTerminal;

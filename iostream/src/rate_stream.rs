@@ -113,7 +113,7 @@ impl WriteHalf {
     /// turn, and so is in nobody's way.
     ///
     /// What is queued or written without a limiter passes free, between two turns if need be. Bytes
-    /// are charged when the stream has taken them: at most 128 KiB of them wait for a slow peer.
+    /// are charged when the stream has taken them: at most 80 KiB of them wait for a slow peer.
     /// Small pieces are gathered, and sent with one system call before the loop waits.
     ///
     /// # Errors
@@ -301,9 +301,10 @@ impl Drop for Limited {
     }
 }
 
-/// A longer piece is worth a system call of its own, and none of its bytes is copied: gathering pieces
-/// of 9,000 bytes takes a fifth more CPU time in all.
+/// A longer piece is worth a system call of its own, and none of its bytes is copied: gathering
+/// pieces of 9,000 bytes takes a fifth more CPU time in all.
 const GATHERED_MAX: usize = 4 * 1024;
 
-/// What is gathered at most before it is sent: as much as one turn takes.
+/// What is gathered at most before it is sent: a quarter of the largest turn, behind which all of
+/// it may have to wait.
 const QUEUED_MAX: usize = 16 * 1024;

@@ -206,6 +206,33 @@ fn what_was_written_before_the_end_is_not_cut_off_by_the_limit() {
 }
 
 #[test]
+fn a_slow_peer_does_not_have_more_waiting_for_it_than_a_turn_and_what_was_gathered() {
+    for kind in [Kind::Unix, Kind::Memory] {
+        on_virtual_loop(async move {
+            let (one, _other) = kind.streams();
+            let limiter = RateLimiter::unlimited();
+            let writer = one.writer();
+            let writing = spawn(async move {
+                loop {
+                    // Gathered, then more than fits behind it.
+                    for length in [4096, 4096, 4096, 4096, 1_000_000] {
+                        let data = vec![0; length];
+                        writer.write_limited(&limiter, &data).await.unwrap();
+                    }
+                }
+            });
+            turns(100).await;
+            let waiting = queued(&one);
+            assert!(
+                (1..=80 * 1024).contains(&waiting),
+                "{waiting} over {kind:?}"
+            );
+            drop::<Task<()>>(writing);
+        });
+    }
+}
+
+#[test]
 fn the_limit_is_not_missed_on_sockets_in_real_time() {
     on_loop(async {
         for limit in [1_000_000, 100_000_000] {

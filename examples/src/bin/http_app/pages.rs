@@ -1,9 +1,8 @@
 //! The pages, put together once, and the policy that lets a browser run nothing but their own
 //! script and style.
 
-use data_encoding::BASE64;
+use examples::content_policy;
 use httpserver::{Bytes, Error, Response, StatusCode};
-use sha2::{Digest, Sha256};
 
 pub(crate) struct Pages {
     home: Bytes,
@@ -18,7 +17,7 @@ impl Pages {
         Pages {
             home: home.into(),
             not_found: not_found.into(),
-            policy: policy(),
+            policy: content_policy(SCRIPT, STYLE),
         }
     }
 
@@ -36,17 +35,6 @@ impl Pages {
             .with_header("Referrer-Policy", "no-referrer")?
             .with_header("Cache-Control", "no-cache")
     }
-}
-
-/// A browser is to talk to us only, and to run only what has these hashes.
-fn policy() -> String {
-    let hash = |text: &str| BASE64.encode(&Sha256::digest(text));
-    let (script, style) = (hash(SCRIPT), hash(STYLE));
-    format!(
-        "default-src 'none'; script-src 'sha256-{script}'; style-src 'sha256-{style}'; \
-         connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
-         frame-ancestors 'none'"
-    )
 }
 
 const STYLE: &str = include_str!("page.css");

@@ -6,11 +6,10 @@ use std::cmp::Reverse;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
-use data_encoding::BASE64;
+use examples::content_policy;
 use examples::info_hash::InfoHash;
 use httpserver::{Bytes, Error, Response};
 use ioloop::IoLoop;
-use sha2::{Digest, Sha256};
 
 use crate::app::App;
 use crate::swarm::Counts;
@@ -30,7 +29,7 @@ struct Made {
 impl Page {
     pub(crate) fn new() -> Page {
         Page {
-            policy: policy(),
+            policy: content_policy(SCRIPT, STYLE),
             made: RefCell::new(None),
         }
     }
@@ -150,17 +149,6 @@ fn escaped(text: &str) -> String {
         }
     }
     escaped
-}
-
-/// A browser is to talk to us only, and to run only what has these hashes.
-fn policy() -> String {
-    let hash = |text: &str| BASE64.encode(&Sha256::digest(text));
-    let (script, style) = (hash(SCRIPT), hash(STYLE));
-    format!(
-        "default-src 'none'; script-src 'sha256-{script}'; style-src 'sha256-{style}'; \
-         connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; \
-         frame-ancestors 'none'"
-    )
 }
 
 const STYLE: &str = include_str!("page.css");
