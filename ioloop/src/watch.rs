@@ -1,7 +1,6 @@
 //! Noticing code that holds the loop for too long: a warning, once per place.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
 use std::panic::Location;
 use std::time::Duration;
 
@@ -13,8 +12,9 @@ pub(crate) struct Watch {
     threshold: u64,
     /// On the coarse clock.
     last: Cell<u64>,
-    /// Places that have been warned of. Bounded by the number of call sites in the program.
-    warned: RefCell<HashSet<(&'static str, u32, u32)>>,
+    /// Places that have been warned of. Bounded by the number of call sites in the program, and
+    /// looked through only when there is something to warn of.
+    warned: RefCell<Vec<&'static Location<'static>>>,
 }
 
 impl Watch {
@@ -40,14 +40,15 @@ impl Watch {
 
     /// Names what was made at `location`, once.
     pub(crate) fn warn(&self, what: &str, location: &'static Location<'static>, held: Duration) {
-        let place = (location.file(), location.line(), location.column());
-        if self.warned.borrow_mut().insert(place) {
-            tracing::warn!(
-                made_at = %location,
-                held_ms = held.as_millis() as u64,
-                "{what} held the loop for {held:?}; every other connection waited. Move blocking \
-                 work to run_blocking, or yield in between (said once per place)"
-            );
+        if self.warned.borrow().contains(&location) {
+            return;
         }
+        self.warned.borrow_mut().push(location);
+        tracing::warn!(
+            made_at = %location,
+            held_ms = held.as_millis() as u64,
+            "{what} held the loop for {held:?}; every other connection waited. Move blocking \
+             work to run_blocking, or yield in between (said once per place)"
+        );
     }
 }

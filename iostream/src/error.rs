@@ -200,10 +200,13 @@ impl From<Error> for io::Error {
 /// layers above; not part of the public interface.
 #[doc(hidden)]
 pub fn in_words(error: &io::Error) -> String {
-    let text = error.to_string();
-    let words = text.split(" (os error").next().unwrap_or(&text);
-    let mut letters = words.chars();
-    letters.next().map_or_else(String::new, |first| {
-        first.to_lowercase().chain(letters).collect()
-    })
+    let mut words = error.to_string();
+    if let Some(end) = words.find(" (os error") {
+        words.truncate(end);
+    }
+    // The system speaks ASCII. Lowering any letter would bring the tables of Unicode along: 12 kB.
+    if let Some(first) = words.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
+    words
 }

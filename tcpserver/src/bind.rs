@@ -172,7 +172,7 @@ fn resolve(address: &str, options: &BindOptions) -> io::Result<Vec<SocketAddr>> 
         },
     };
     addresses.retain(|address| options.allows(address));
-    addresses.sort();
+    addresses.sort_unstable();
     addresses.dedup();
     if addresses.is_empty() {
         return Err(cannot_listen(

@@ -221,8 +221,8 @@ pub const GOALS: &[Goal] = &[
     ),
     at_most(
         26.0,
-        "crates under the least server",
+        "crates of others under the least server",
         Of::Most,
-        &[("size", "release", "squall", "crates")],
+        &[("size", "release", "squall", "of others")],
     ),
 ];

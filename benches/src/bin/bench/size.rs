@@ -21,6 +21,7 @@ pub fn run(_arguments: &Arguments) -> Outcome<()> {
         "subject",
         "stripped kB",
         "crates",
+        "of others",
         "KiB at start",
         "build s",
     ];
@@ -29,8 +30,9 @@ pub fn run(_arguments: &Arguments) -> Outcome<()> {
         table.push(measure(package)?);
     }
     println!("{table}");
-    println!("Built from nothing with thin LTO, aborting panics, one codegen unit; crates: all");
-    println!("that are under the program; KiB at start: resident, most of it the C library's.");
+    println!("Built from nothing with fat LTO, aborting panics, one codegen unit; crates: all");
+    println!("under the program, and those of them that come from a registry; KiB at start:");
+    println!("resident, most of it the C library's.");
     Ok(())
 }
 
@@ -45,17 +47,20 @@ struct Package {
     is_alone: bool,
 }
 
-fn measure(package: &Package) -> Outcome<[String; 6]> {
+fn measure(package: &Package) -> Outcome<[String; 7]> {
     let target = TargetDirectory::new()?;
     let started = Instant::now();
     let program = build(package, &target.path)?;
     let seconds = started.elapsed().as_secs_f64();
+    let crates = crates(package)?;
+    let of_others = crates.iter().filter(|line| !is_ours(line)).count();
     let only_if_alone = |text: String| if package.is_alone { text } else { "-".into() };
     Ok([
         "release".to_string(),
         package.name.to_string(),
         format!("{:.0}", fs::metadata(&program)?.len() as f64 / 1000.0),
-        only_if_alone(crates(package)?.to_string()),
+        only_if_alone(crates.len().to_string()),
+        only_if_alone(of_others.to_string()),
         format!("{}", resident_at_start(&program)? / 1024),
         only_if_alone(format!("{seconds:.1}")),
     ])
@@ -66,7 +71,7 @@ fn build(package: &Package, target: &Path) -> Outcome<PathBuf> {
     cargo.args(["--release", "--bin", package.program, "--target-dir"]);
     cargo.arg(target);
     for setting in [
-        "lto='thin'",
+        "lto='fat'",
         "panic='abort'",
         "strip=true",
         "debug=0",
@@ -78,18 +83,24 @@ fn build(package: &Package, target: &Path) -> Outcome<PathBuf> {
     Ok(target.join("release").join(package.program))
 }
 
-/// Without the program itself.
-fn crates(package: &Package) -> Outcome<usize> {
+/// Lines of `cargo tree`, without the program itself.
+fn crates(package: &Package) -> Outcome<Vec<String>> {
     let mut cargo = cargo("tree", package);
     cargo.args(["--edges", "normal", "--prefix", "none", "--format", "{p}"]);
     let tree = succeed(cargo)?;
-    let mut lines: Vec<&str> = tree
+    let mut lines: Vec<String> = tree
         .lines()
-        .map(|line| line.trim_end_matches(" (*)"))
+        .skip(1)
+        .map(|line| line.trim_end_matches(" (*)").to_string())
         .collect();
     lines.sort_unstable();
     lines.dedup();
-    Ok(lines.len() - 1)
+    Ok(lines)
+}
+
+/// A crate of this repository has its folder behind its version.
+fn is_ours(line: &str) -> bool {
+    line.contains(" (/")
 }
 
 fn resident_at_start(program: &Path) -> Outcome<u64> {
