@@ -101,13 +101,13 @@ impl<'a> Exchange<'a> {
 
     /// Gathers the response that the handler has made, or the one for its error. Gives back the
     /// body if that is to be sent by itself, as few are.
+    // By reference, as below: a response is large, and the compiler would move it at each step.
     pub(crate) fn answer(
         &mut self,
-        mut answer: Result<Response, Error>,
+        answer: &mut Result<Response, Error>,
         output: &mut Output,
     ) -> Option<Box<(Body, BodyEnd)>> {
-        // By reference: a response is large, and the compiler would move it at each step.
-        let mut response = match &mut answer {
+        let mut response = match answer {
             Ok(response) if self.may_be_sent(response) => return self.gather(response, output),
             Ok(response) => self.explain(&unasked_switch(response)),
             Err(error) => self.explain(error),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Poll, ready};
+use std::task::Poll;
 use std::time::Duration;
 
 use http::Version;
@@ -132,11 +132,17 @@ impl<H: HttpHandler> HttpServer<H> {
                         Exchange::begin(&self.settings, head, &mut place, &mut output, connection);
                     let unsent = {
                         let mut handling = pin!(self.handler.handle_request(request));
-                        poll_fn(|context| {
-                            let polled = contain(|| handling.as_mut().poll(context));
-                            let answer = ready!(output.or_queue(polled));
-                            Poll::Ready(exchange.answer(answer, &mut output))
-                        })
+                        poll_fn(
+                            |context| match &mut contain(|| handling.as_mut().poll(context)) {
+                                Poll::Ready(answer) => {
+                                    Poll::Ready(exchange.answer(answer, &mut output))
+                                }
+                                Poll::Pending => {
+                                    output.queue();
+                                    Poll::Pending
+                                }
+                            },
+                        )
                         .await
                     };
                     if let Some(unsent) = unsent {
