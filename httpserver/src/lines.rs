@@ -152,8 +152,17 @@ pub(crate) fn is_text_byte(byte: u8) -> bool {
 // By itself, as the next: where there is more to keep in registers, each byte costs twice as much.
 #[inline(never)]
 pub(crate) fn run_length(bytes: &[u8], table: &[bool; 256]) -> usize {
-    let end = bytes.iter().position(|&byte| !table[byte as usize]);
-    end.unwrap_or(bytes.len())
+    let is_other = |&byte: &u8| !table[byte as usize];
+    let mut rest = bytes;
+    // Four without counting them.
+    while let Some((four, behind)) = rest.split_first_chunk::<4>() {
+        if let Some(at) = four.iter().position(is_other) {
+            return bytes.len() - rest.len() + at;
+        }
+        rest = behind;
+    }
+    let end = rest.iter().position(is_other).unwrap_or(rest.len());
+    bytes.len() - rest.len() + end
 }
 
 /// How many bytes of text `bytes` begin with. Most of a head is values, so this looks at eight
