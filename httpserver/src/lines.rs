@@ -145,7 +145,7 @@ pub(crate) fn is_token_byte(byte: u8) -> bool {
 /// What may be in a value: anything but control characters, and a tab (RFC 9110, 5.5).
 #[inline]
 pub(crate) fn is_text_byte(byte: u8) -> bool {
-    byte == b'\t' || byte >= b' ' && byte != 0x7f
+    (byte == b'\t') | (byte >= b' ') & (byte != 0x7f)
 }
 
 /// How many bytes of `table` `bytes` begin with.
@@ -165,11 +165,19 @@ pub(crate) fn run_length(bytes: &[u8], table: &[bool; 256]) -> usize {
     bytes.len() - rest.len() + end
 }
 
-/// How many bytes of text `bytes` begin with. Most of a head is values, so this looks at eight
-/// bytes at a time.
+/// How many bytes of text `bytes` begin with. Most of a head is values, so this looks at sixteen
+/// bytes at a time, and at eight to find the end.
 #[inline(never)]
 fn text_length(bytes: &[u8]) -> usize {
     let mut rest = bytes;
+    while let Some((chunk, behind)) = rest.split_first_chunk::<16>() {
+        // In numbers and without a branch: the compiler takes all sixteen at once.
+        let others = chunk.iter().map(|&byte| u8::from(!is_text_byte(byte)));
+        if others.fold(0, |any, other| any | other) > 0 {
+            break;
+        }
+        rest = behind;
+    }
     while let Some((word, behind)) = rest.split_first_chunk() {
         let controls = controls(u64::from_le_bytes(*word));
         if controls == 0 {
