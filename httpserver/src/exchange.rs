@@ -100,14 +100,14 @@ impl<'a> Exchange<'a> {
     }
 
     /// Gathers the response that the handler has made, or the one for its error. Gives back the
-    /// body if that is to be sent by itself.
+    /// body if that is to be sent by itself, as few are.
+    // By reference, as below: a response is large, and the compiler would move it at each step.
     pub(crate) fn answer(
         &mut self,
-        mut answer: Result<Response, Error>,
+        answer: &mut Result<Response, Error>,
         output: &mut Output,
-    ) -> Option<(Body, BodyEnd)> {
-        // By reference: a response is large, and the compiler would move it at each step.
-        let mut response = match &mut answer {
+    ) -> Option<Box<(Body, BodyEnd)>> {
+        let mut response = match answer {
             Ok(response) if self.may_be_sent(response) => return self.gather(response, output),
             Ok(response) => self.explain(&unasked_switch(response)),
             Err(error) => self.explain(error),
@@ -115,7 +115,11 @@ impl<'a> Exchange<'a> {
         self.gather(&mut response, output)
     }
 
-    fn gather(&mut self, response: &mut Response, output: &mut Output) -> Option<(Body, BodyEnd)> {
+    fn gather(
+        &mut self,
+        response: &mut Response,
+        output: &mut Output,
+    ) -> Option<Box<(Body, BodyEnd)>> {
         let (is_head, version) = (*self.head.method() == Method::HEAD, self.head.version);
         let (status, length) = (response.status, response.length);
         let end = BodyEnd::of(status, length, &response.body, is_head, version);
@@ -135,7 +139,7 @@ impl<'a> Exchange<'a> {
         };
         let now = output.now();
         write_head(output.gather(), response, end, option, now);
-        gather_body(&mut response.body, end, output).map(|body| (body, end))
+        gather_body(&mut response.body, end, output).map(|body| Box::new((body, end)))
     }
 
     /// Sends the body that [`answer`](Exchange::answer) has given back.
@@ -186,14 +190,13 @@ impl<'a> Exchange<'a> {
     }
 
     /// The response was sent, or at least gathered.
+    // By reference, or all of this would be moved once more for each request.
     #[inline]
-    pub(crate) fn finish(self) -> Next {
-        let client_ends = !self.head.keeps_alive;
-        self.head.give_back();
-        match (self.lent, self.upgrade) {
+    pub(crate) fn finish(&mut self) -> Next {
+        match (self.lent.take(), self.upgrade.take()) {
             (None, Some(upgrade)) => Next::Upgrade(upgrade),
             (None, None) if self.keeps_alive => Next::Request,
-            (None, None) if client_ends => Next::Last,
+            (None, None) if !self.head.keeps_alive => Next::Last,
             (None, None) => Next::Close,
             // After a body more may come all the same: some clients send an empty line.
             (Some(lent), _) => match lent.0.take() {

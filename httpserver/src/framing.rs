@@ -1,5 +1,7 @@
 //! What a head says of its message: where the body ends, and whether the connection goes on.
 
+use std::mem;
+
 use http::Version;
 
 use crate::lines::{FieldLine, trim};
@@ -20,13 +22,12 @@ pub(crate) enum Framing {
 /// What could be understood in two ways is refused, also where RFC 9112 lets a server choose: a
 /// proxy in front may have chosen otherwise.
 #[derive(Debug, Default)]
-pub(crate) struct Fields<'a> {
-    hosts: usize,
-    host: &'a [u8],
-    content_length: Option<&'a [u8]>,
+pub(crate) struct Fields {
+    content_length: Option<u64>,
     /// Every element of every Transfer-Encoding field, as long as all are `chunked`.
     codings: usize,
     has_transfer_encoding: bool,
+    has_host: bool,
     expects_continue: bool,
     expects_else: bool,
     has_close: bool,
@@ -37,39 +38,29 @@ pub(crate) struct Fields<'a> {
     names_protocol: bool,
 }
 
-impl<'a> Fields<'a> {
+impl Fields {
     /// Takes note of a field.
     #[inline]
-    pub(crate) fn add(&mut self, field: FieldLine<'a>) -> Result<(), Reject> {
+    pub(crate) fn add(&mut self, field: FieldLine<'_>) -> Result<(), Reject> {
         let name = field.name;
-        let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
-        // By length and first letter: most fields are none of ours.
-        match (name.len(), name[0] | 0x20) {
-            (4, b'h') if is(b"host") => {
-                self.hosts += 1;
-                self.host = field.value();
-            }
-            (6, b'e') if is(b"expect") => self.expect(field.value()),
-            (7, b'u') if is(b"upgrade") => self.names_protocol = true,
-            (10, b'c') if is(b"connection") => self.connection(field.value()),
-            (14, b'c') if is(b"content-length") => self.content_length(field.value())?,
-            (17, b't') if is(b"transfer-encoding") => self.transfer_encoding(field.value())?,
+        // By length: most fields are none of ours.
+        match name.len() {
+            4 if is(name, b"host") => self.host(field)?,
+            6 if is(name, b"expect") => self.expect(field.value()),
+            7 if is(name, b"upgrade") => self.names_protocol = true,
+            10 if is(name, b"connection") => self.connection(field.value()),
+            14 if is(name, b"content-length") => self.content_length(field.value())?,
+            17 if is(name, b"transfer-encoding") => self.transfer_encoding(field.value())?,
             _ => {}
         }
         Ok(())
     }
 
-    /// Exactly one Host in HTTP/1.1, and nothing else than a host in it (RFC 9112, 3.2).
+    /// HTTP/1.1 wants one (RFC 9112, 3.2).
     pub(crate) fn check_host(&self, version: Version) -> Result<(), Reject> {
-        if self.hosts > 1 {
-            return Err(BAD_REQUEST.because("more than one Host"));
-        }
-        if self.hosts == 0 && version == Version::HTTP_11 {
-            return Err(BAD_REQUEST.because("no Host"));
-        }
-        match is_host(self.host) {
+        match self.has_host || version == Version::HTTP_10 {
             true => Ok(()),
-            false => Err(BAD_REQUEST.because("a bad Host")),
+            false => Err(BAD_REQUEST.because("no Host")),
         }
     }
 
@@ -87,11 +78,8 @@ impl<'a> Fields<'a> {
             };
         }
         match self.content_length {
-            None => Ok(Framing::None),
-            Some(digits) => match decimal(digits)? {
-                0 => Ok(Framing::None),
-                length => Ok(Framing::Length(length)),
-            },
+            None | Some(0) => Ok(Framing::None),
+            Some(length) => Ok(Framing::Length(length)),
         }
     }
 
@@ -113,6 +101,7 @@ impl<'a> Fields<'a> {
         self.has_upgrade && self.names_protocol && version == Version::HTTP_11
     }
 
+    #[inline(never)]
     fn connection(&mut self, value: &[u8]) {
         for option in elements(value) {
             self.has_close |= option.eq_ignore_ascii_case(b"close");
@@ -121,6 +110,19 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Not more than one, and nothing else than a host in it.
+    #[inline(never)]
+    fn host(&mut self, field: FieldLine<'_>) -> Result<(), Reject> {
+        if mem::replace(&mut self.has_host, true) {
+            return Err(BAD_REQUEST.because("more than one Host"));
+        }
+        match is_host(field.value()) {
+            true => Ok(()),
+            false => Err(BAD_REQUEST.because("a bad Host")),
+        }
+    }
+
+    #[inline(never)]
     fn expect(&mut self, value: &[u8]) {
         match value.eq_ignore_ascii_case(b"100-continue") {
             true => self.expects_continue = true,
@@ -128,13 +130,15 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn content_length(&mut self, value: &'a [u8]) -> Result<(), Reject> {
-        match self.content_length.replace(value) {
+    #[inline(never)]
+    fn content_length(&mut self, value: &[u8]) -> Result<(), Reject> {
+        match self.content_length.replace(decimal(value)?) {
             Some(_) => Err(BAD_REQUEST.because("more than one Content-Length")),
             None => Ok(()),
         }
     }
 
+    #[inline(never)]
     fn transfer_encoding(&mut self, value: &[u8]) -> Result<(), Reject> {
         self.has_transfer_encoding = true;
         for coding in elements(value) {
@@ -145,6 +149,13 @@ impl<'a> Fields<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether a token is `known`, which is of small letters and dashes, in whatever case.
+#[inline]
+fn is<const LENGTH: usize>(token: &[u8], known: &[u8; LENGTH]) -> bool {
+    // The bit that makes letters small makes no other byte of a token one of these.
+    <[u8; LENGTH]>::try_from(token).is_ok_and(|token| token.map(|byte| byte | 0x20) == *known)
 }
 
 /// The elements of a list, of which empty ones do not count (RFC 9110, 5.6.1).
@@ -177,7 +188,7 @@ mod tests {
         headers.iter().map(line).collect()
     }
 
-    fn fields(lines: &[String]) -> Result<Fields<'_>, Reject> {
+    fn fields(lines: &[String]) -> Result<Fields, Reject> {
         let mut fields = Fields::default();
         for line in lines {
             fields.add(field_line(line.as_bytes())?.expect("it is whole"))?;

@@ -1,7 +1,6 @@
 //! A request's head: parsed once, kept as it came, with what decides how its message goes on.
 
 use std::cell::Cell;
-use std::mem;
 use std::rc::Rc;
 use std::{fmt, str};
 
@@ -16,8 +15,8 @@ use crate::target::{authority, check_target};
 
 /// A head that was found to be in order.
 ///
-/// The request and its connection share one. Most requests are over before the next is parsed,
-/// which then takes the place that the thread has kept.
+/// The request and its connection share one, and the thread keeps the last: most requests are over
+/// before the next is parsed, which then takes its place.
 #[derive(Debug, Default)]
 pub(crate) struct Head {
     /// From the request line to the last header field, as they came. ASCII up to `fields`.
@@ -105,13 +104,58 @@ impl Head {
     /// Parses a head that begins with its request line, and says how long it is; none if it is not
     /// complete.
     fn parse(bytes: &[u8]) -> Result<Option<(Rc<Head>, usize)>, Reject> {
+        let spare = SPARE.try_with(Cell::take).ok().flatten();
+        let mut place = spare.unwrap_or_default();
+        let head = match Rc::get_mut(&mut place) {
+            Some(head) => head,
+            // It is still in use, as that of a handler which waits.
+            None => {
+                place = Rc::default();
+                Rc::get_mut(&mut place).expect("what is new has one owner")
+            }
+        };
+        let filled = head.fill(bytes);
+        if head.bytes.capacity() <= SPARE_MAX {
+            // While the thread ends there is nowhere to keep it.
+            let _ = SPARE.try_with(|spare| spare.set(Some(Rc::clone(&place))));
+        }
+        Ok(filled?.map(|length| (place, length)))
+    }
+
+    /// Puts another head into this place, which it fills only if it is complete and in order.
+    // In place: where there is more to keep in registers, most of this is moving things about.
+    fn fill(&mut self, bytes: &[u8]) -> Result<Option<usize>, Reject> {
+        let Some(fields) = self.fill_in_request_line(bytes)? else {
+            return Ok(None);
+        };
+        let Some(end) = self.fill_in_fields(bytes, fields)? else {
+            return Ok(None);
+        };
+        self.bytes.clear();
+        self.bytes.extend_from_slice(&bytes[..end]);
+        Ok(Some(end + 2))
+    }
+
+    /// Says where the fields begin.
+    #[inline(never)]
+    fn fill_in_request_line(&mut self, bytes: &[u8]) -> Result<Option<usize>, Reject> {
         let Some(line) = request_line(bytes)? else {
             return Ok(None);
         };
         let path = check_target(&line.method, line.target)?;
-        let version = line.version;
+        self.method = line.method;
+        self.version = line.version;
+        self.target = line.start as u32;
+        self.path = (line.start + path) as u32;
+        self.target_end = (line.start + line.target.len()) as u32;
+        self.fields = line.length as u32;
+        Ok(Some(line.length))
+    }
+
+    /// Says where the empty line is.
+    fn fill_in_fields(&mut self, bytes: &[u8], start: usize) -> Result<Option<usize>, Reject> {
         let mut fields = Fields::default();
-        let mut end = line.length;
+        let mut end = start;
         for count in 0.. {
             let rest = &bytes[end..];
             if rest.starts_with(b"\r\n") {
@@ -126,41 +170,13 @@ impl Head {
             fields.add(field)?;
             end += field.length();
         }
-        fields.check_host(version)?;
-        let framing = fields.framing(version)?;
-        let expects_continue = fields.expects_continue(version)? && framing != Framing::None;
-
-        let mut place = SPARE
-            .try_with(Cell::take)
-            .ok()
-            .flatten()
-            .unwrap_or_default();
-        let spare = Rc::get_mut(&mut place).expect("what is spare or new has one owner");
-        let mut kept = mem::take(&mut spare.bytes);
-        kept.clear();
-        kept.extend_from_slice(&bytes[..end]);
-        *spare = Head {
-            bytes: kept,
-            method: line.method,
-            target: line.start as u32,
-            target_end: (line.start + line.target.len()) as u32,
-            path: (line.start + path) as u32,
-            fields: line.length as u32,
-            version,
-            framing,
-            keeps_alive: fields.keeps_alive(version),
-            expects_continue,
-            may_upgrade: fields.may_upgrade(version) && framing == Framing::None,
-        };
-        Ok(Some((place, end + 2)))
-    }
-
-    /// Whoever has used this last gives it back: the thread keeps the place for its next head.
-    pub(crate) fn give_back(self: Rc<Head>) {
-        if Rc::strong_count(&self) == 1 && self.bytes.capacity() <= SPARE_MAX {
-            // While the thread ends there is nowhere to put it.
-            let _ = SPARE.try_with(|spare| spare.set(Some(self)));
-        }
+        fields.check_host(self.version)?;
+        self.framing = fields.framing(self.version)?;
+        let has_body = self.framing != Framing::None;
+        self.expects_continue = fields.expects_continue(self.version)? && has_body;
+        self.keeps_alive = fields.keeps_alive(self.version);
+        self.may_upgrade = fields.may_upgrade(self.version) && !has_body;
+        Ok(Some(end))
     }
 
     /// The request line, for the log.
@@ -224,7 +240,7 @@ impl fmt::Display for RequestLine<'_> {
 /// twenty.
 const FIELDS_MAX: usize = 100;
 
-/// The largest buffer that a thread keeps for its next head: that of most browsers.
+/// The largest buffer that a thread keeps for its next head: more than most browsers need.
 const SPARE_MAX: usize = 4096;
 
 /// How much of a request line the log is given.
@@ -325,10 +341,9 @@ mod tests {
         let second = parse("GET /2 HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
         assert_eq!(first.target(), "/1", "it is still held");
         let place = Rc::as_ptr(&second);
-        second.give_back();
-        first.give_back();
+        drop(second);
         let third = parse("PUT / HTTP/1.1\r\nHost: b\r\n\r\n").unwrap();
-        assert_ne!(Rc::as_ptr(&third), place, "it was replaced");
+        assert_eq!(Rc::as_ptr(&third), place, "it is used again");
         assert_eq!(third.method(), Method::PUT);
         assert_eq!((third.framing, third.keeps_alive), (Framing::None, true));
         assert_eq!(third.headers().into_iter().count(), 1);

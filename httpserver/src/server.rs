@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::Version;
@@ -49,6 +50,15 @@ enum Arrived {
     /// Something, but not all of a head. Nothing was consumed.
     Part(Box<HeadParser>),
     Refused(Box<Refusal>),
+}
+
+/// No request comes any more, and nobody asks why between two of them.
+struct Ended;
+
+impl From<iostream::Error> for Ended {
+    fn from(_: iostream::Error) -> Ended {
+        Ended
+    }
 }
 
 /// What is no request, and whether it looks like a HEAD: that is answered without a body.
@@ -116,21 +126,37 @@ impl<H: HttpHandler> HttpServer<H> {
                         }
                     }
                 };
-                let (request, mut exchange) =
-                    Exchange::begin(&self.settings, head, &mut place, &mut output, connection);
-                let answer = {
-                    let mut answer = pin!(self.handler.handle_request(request));
-                    poll_fn(|context| output.or_queue(contain(|| answer.as_mut().poll(context))))
+                // In a scope: when it is over, the next head may take the place of this one's.
+                let next = {
+                    let (request, mut exchange) =
+                        Exchange::begin(&self.settings, head, &mut place, &mut output, connection);
+                    let unsent = {
+                        let mut handling = pin!(self.handler.handle_request(request));
+                        poll_fn(
+                            |context| match &mut contain(|| handling.as_mut().poll(context)) {
+                                Poll::Ready(answer) => {
+                                    Poll::Ready(exchange.answer(answer, &mut output))
+                                }
+                                Poll::Pending => {
+                                    output.queue();
+                                    Poll::Pending
+                                }
+                            },
+                        )
                         .await
-                };
-                if let Some((body, end)) = exchange.answer(answer, &mut output) {
-                    // What few requests come to is in boxes of its own: all would carry it around.
-                    let sending = Box::pin(exchange.send_rest(body, end, &mut output));
-                    if let Err(unsent) = sending.await {
-                        break exchange.cut_short(unsent, end);
+                    };
+                    if let Some(unsent) = unsent {
+                        let (body, end) = *unsent;
+                        // What few requests come to is in boxes of its own: all would carry it
+                        // around.
+                        let sending = Box::pin(exchange.send_rest(body, end, &mut output));
+                        if let Err(unsent) = sending.await {
+                            break exchange.cut_short(unsent, end);
+                        }
                     }
-                }
-                match exchange.finish() {
+                    exchange.finish()
+                };
+                match next {
                     Next::Request => {}
                     Next::Drain(rest) => {
                         place = output.while_sending(Box::pin(rest.drain())).await;
@@ -147,10 +173,11 @@ impl<H: HttpHandler> HttpServer<H> {
                     break Next::Request;
                 }
                 // It waits for nothing but its turn.
-                let next = reader.read_with(first_look(&self.settings));
-                arrived = match output.while_sending(next).await {
+                let mut reading = pin!(reader.read_with(first_look(&self.settings)));
+                let next = poll_fn(|context| output.or_queue(reading.as_mut().poll(context)));
+                arrived = match next.await {
                     Ok(arrived) => arrived,
-                    Err(_) => break Next::Close,
+                    Err(Ended) => break Next::Close,
                 };
             };
             if let Next::Abort = next {
@@ -274,9 +301,7 @@ fn refuse(refusal: &Refusal, output: &mut Output, connection: &Connection) {
 }
 
 /// A parser that answers as soon as there is anything.
-fn first_look(
-    settings: &Settings,
-) -> impl FnMut(&[u8]) -> Result<Option<(Arrived, usize)>, iostream::Error> {
+fn first_look(settings: &Settings) -> impl FnMut(&[u8]) -> Result<Option<(Arrived, usize)>, Ended> {
     |bytes| {
         if bytes.is_empty() {
             return Ok(None);

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use http::Method;
 
-use crate::lines::{split, table};
+use crate::lines::{run_length, table};
 use crate::reject::{BAD_REQUEST, NOT_IMPLEMENTED, Reject};
 
 /// Checks the form of a target (RFC 9112, 3.2), whose characters are in order, and says where its
@@ -51,7 +51,7 @@ pub(crate) fn is_host(host: &[u8]) -> bool {
             Some(end) if is_ip_literal(&rest[..end]) => &rest[end + 1..],
             _ => return false,
         },
-        None => split(host, &NAME_BYTES).1,
+        None => &host[run_length(host, &NAME_BYTES)..],
     };
     match port {
         [] => true,

@@ -207,6 +207,7 @@ impl Shared {
     }
 
     /// Wakes those that wait for the peer to close: there may be room to receive again.
+    #[inline]
     pub(crate) fn wake_watchers(&self) {
         if let Some(extras) = self.known_extras() {
             extras.watchers.take().into_iter().for_each(Waker::wake);

@@ -69,7 +69,7 @@ fn two_processes(_kind: Kind) -> Outcome<Vec<Subject>> {
 /// What sends at a limited rate without a limiter.
 pub const BY_HAND: &str = "raw_rate";
 
-pub const COMMANDS: [Command; 17] = [
+pub const COMMANDS: [Command; 18] = [
     Command {
         name: "http",
         purpose: "requests per CPU-second, as a ratio to raw_http and to a null test",
@@ -214,6 +214,16 @@ pub const COMMANDS: [Command; 17] = [
     Command {
         name: "wake",
         purpose: "nanoseconds to wake another thread and be woken, beside an eventfd",
+        run: layers::run,
+        kind: Kind::Echo,
+        shapes: "1",
+        is_loading: false,
+        subjects: nobody,
+        flags: "--rounds",
+    },
+    Command {
+        name: "parse",
+        purpose: "nanoseconds for each of 64 small frames that arrive at once, beside bare loops",
         run: layers::run,
         kind: Kind::Echo,
         shapes: "1",

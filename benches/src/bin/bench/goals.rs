@@ -59,8 +59,7 @@ pub fn summary(sections: &Sections) -> Table {
 pub const NOTES: &str = "\
 The loads are by `connections x pipelined @ requests per second`. Ratios are medians of paired slices
 and say nothing below the distance of `null` from 1. What was to be loaded at a fixed rate and did
-not keep up counts as not measured. Not among the goals above: `parse_frames`, a
-program of its own, and what `bench rate` says of limiters.
+not keep up counts as not measured. Not among the goals above: what `bench rate` says of limiters.
 ";
 
 /// A section, how a row begins, and the heading of a column.

@@ -105,7 +105,7 @@ fn said_by(program: &str, arguments: &[&str]) -> String {
 }
 
 /// What is measured, and what it is called in `--sections` and in the goals.
-pub const SECTIONS: [(&str, &str); 16] = [
+pub const SECTIONS: [(&str, &str); 17] = [
     ("http", "http --peers raw,tokio,hyper"),
     (
         "installed",
@@ -126,6 +126,7 @@ pub const SECTIONS: [(&str, &str); 16] = [
     ("timers", "timers"),
     ("tasks", "tasks"),
     ("wake", "wake"),
+    ("parse", "parse --rounds 100"),
     ("rate", "rate"),
     ("size", "size"),
 ];

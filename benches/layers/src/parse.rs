@@ -1,10 +1,8 @@
 //! Nanoseconds for each small frame, 64 of which arrive at once: through `read_with` and
 //! `decimal_prefixed`, against bare loops over the same bytes.
 //!
-//! Prints a row for each part of the work: of a segment's frames all but the first, which are in
-//! memory by then, and all of them, with the wait for the segment and the call that receives it.
-//! Both sides are measured in turn, and the ratio is the median of those of all rounds, of which
-//! the first argument says how many.
+//! Of a segment's frames all but the first, which are in memory by then, and all of them, with the
+//! wait for the segment and the call that receives it.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -18,49 +16,36 @@ use iostream::frame::decimal_prefixed;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::net::{RecvFlags, recv};
+use squall_bench_layers::compare;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let rounds_wanted = match std::env::args().nth(1) {
-        Some(text) => text.parse()?,
-        None => ROUNDS,
-    };
     let io_loop = IoLoop::current();
     let segment = segment();
     let mut toolkit = Toolkit::new()?;
-    let mut bare = Bare::new()?;
-    let mut rounds = Vec::new();
-    for _ in 0..rounds_wanted.max(1) {
-        let through = io_loop.run_until(toolkit.read(&segment))?;
-        let copied = bare.read(&segment, |message| drop(black_box(message.to_vec())))?;
-        let borrowed = bare.read(&segment, |message| _ = black_box(message))?;
-        rounds.push([through, copied, borrowed]);
-    }
-    println!(
-        "{:12}  {:>9}  {:>13}  {:>5}  {:>13}  {:>5}",
-        "ns per frame", "read_with", "bare, copying", "ratio", "bare, in place", "ratio"
-    );
-    print_row("in memory", &rounds, |time| time.buffered);
-    print_row("with system", &rounds, |time| time.whole);
-    Ok(())
+    let mut bare = [Bare::new()?, Bare::new()?];
+    let [copying, borrowing] = &mut bare;
+    compare(
+        ROUNDS,
+        &["in memory", "with system"],
+        &mut [
+            ("copying", &mut || {
+                copying.read(&segment, |message| drop(black_box(message.to_vec())))
+            }),
+            ("in place", &mut || {
+                borrowing.read(&segment, |message| _ = black_box(message))
+            }),
+            ("iostream", &mut || {
+                io_loop.run_until(toolkit.read(&segment))
+            }),
+        ],
+    )
 }
 
-/// How long the frames of a segment took, on average.
-#[derive(Clone, Copy)]
-struct Times {
-    /// Nanoseconds for each of those behind the first.
-    buffered: f64,
-    /// Nanoseconds for each of all, from the moment when the segment had been sent.
-    whole: f64,
-}
-
-impl Times {
-    fn of(buffered: Duration, whole: Duration) -> Times {
-        let each = |time: Duration, frames| time.as_nanos() as f64 / (frames * SEGMENTS) as f64;
-        Times {
-            buffered: each(buffered, FRAMES - 1),
-            whole: each(whole, FRAMES),
-        }
-    }
+/// Nanoseconds for each frame behind the first of its segment, and for each of all, from the moment
+/// when that had been sent.
+fn nanoseconds(buffered: Duration, whole: Duration) -> Vec<f64> {
+    let each = |time: Duration, frames| time.as_nanos() as f64 / (frames * SEGMENTS) as f64;
+    vec![each(buffered, FRAMES - 1), each(whole, FRAMES)]
 }
 
 struct Toolkit {
@@ -75,24 +60,25 @@ impl Toolkit {
         Ok(Toolkit { stream, peer })
     }
 
-    async fn read(&mut self, segment: &[u8]) -> Result<Times, Box<dyn Error>> {
+    async fn read(&mut self, segment: &[u8]) -> Vec<f64> {
         let (mut buffered, mut whole) = (Duration::ZERO, Duration::ZERO);
         for _ in 0..SEGMENTS {
-            self.peer.write_all(segment)?;
+            self.peer.write_all(segment).expect("a segment is sent");
             let start = Instant::now();
-            drop(black_box(self.message().await?));
+            drop(black_box(self.message().await));
             let first = Instant::now();
             for _ in 1..FRAMES {
-                drop(black_box(self.message().await?));
+                drop(black_box(self.message().await));
             }
             buffered += first.elapsed();
             whole += start.elapsed();
         }
-        Ok(Times::of(buffered, whole))
+        nanoseconds(buffered, whole)
     }
 
-    fn message(&mut self) -> impl Future<Output = Result<Vec<u8>, iostream::Error>> {
-        self.stream.read_with(decimal_prefixed(DIGITS, LENGTH_MAX))
+    async fn message(&mut self) -> Vec<u8> {
+        let message = self.stream.read_with(decimal_prefixed(DIGITS, LENGTH_MAX));
+        message.await.expect("a frame arrives")
     }
 }
 
@@ -118,27 +104,28 @@ impl Bare {
         })
     }
 
-    fn read(&mut self, segment: &[u8], take: impl Fn(&[u8])) -> Result<Times, Box<dyn Error>> {
+    fn read(&mut self, segment: &[u8], take: impl Fn(&[u8])) -> Vec<f64> {
         let (mut buffered, mut whole) = (Duration::ZERO, Duration::ZERO);
         let mut events = Vec::with_capacity(16);
         for _ in 0..SEGMENTS {
-            self.peer.write_all(segment)?;
+            self.peer.write_all(segment).expect("a segment is sent");
             let start = Instant::now();
             events.clear();
-            epoll::wait(&self.epoll, spare_capacity(&mut events), None)?;
-            let (count, _) = recv(&self.socket, &mut self.buffer[..], RecvFlags::empty())?;
+            epoll::wait(&self.epoll, spare_capacity(&mut events), None).expect("it arrives");
+            let received = recv(&self.socket, &mut self.buffer[..], RecvFlags::empty());
+            let (count, _) = received.expect("it has arrived");
             let mut bytes = &self.buffer[..count];
-            let (message, rest) = first_frame(bytes).ok_or("the segment was cut")?;
+            let (message, rest) = first_frame(bytes).expect("it has arrived whole");
             (bytes, _) = (rest, take(message));
             let first = Instant::now();
             for _ in 1..FRAMES {
-                let (message, rest) = first_frame(bytes).ok_or("the segment was cut")?;
+                let (message, rest) = first_frame(bytes).expect("it has arrived whole");
                 (bytes, _) = (rest, take(message));
             }
             buffered += first.elapsed();
             whole += start.elapsed();
         }
-        Ok(Times::of(buffered, whole))
+        nanoseconds(buffered, whole)
     }
 }
 
@@ -170,28 +157,6 @@ fn connection() -> std::io::Result<(TcpStream, TcpStream)> {
     stream.set_nonblocking(true)?;
     peer.set_nodelay(true)?;
     Ok((stream, peer))
-}
-
-fn print_row(name: &str, rounds: &[[Times; 3]], part: impl Fn(&Times) -> f64) {
-    let time = |side: usize| median(rounds.iter().map(|round| part(&round[side])));
-    let ratio = |side: usize| {
-        let ratios = rounds.iter();
-        median(ratios.map(|round| part(&round[0]) / part(&round[side])))
-    };
-    println!(
-        "{name:12}  {:9.1}  {:13.1}  {:5.2}  {:13.1}  {:5.2}",
-        time(0),
-        time(1),
-        ratio(1),
-        time(2),
-        ratio(2)
-    );
-}
-
-fn median(numbers: impl Iterator<Item = f64>) -> f64 {
-    let mut numbers: Vec<f64> = numbers.collect();
-    numbers.sort_by(f64::total_cmp);
-    numbers[numbers.len() / 2]
 }
 
 const DIGITS: usize = 10;
