@@ -101,6 +101,8 @@ impl Fields {
         self.has_upgrade && self.names_protocol && version == Version::HTTP_11
     }
 
+    // By themselves, this and those below: inlined, they would have all of `self` moved about for
+    // fields that are none of ours.
     #[inline(never)]
     fn connection(&mut self, value: &[u8]) {
         for option in elements(value) {
