@@ -167,6 +167,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// The response could not be sent to its end.
+    #[cold]
     pub(crate) fn cut_short(self, unsent: Unsent, end: BodyEnd) -> Next {
         let (peer, request) = (self.connection.peer_address(), self.head.request_line());
         match unsent {
@@ -216,6 +217,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// What a client gets instead of the response that a handler could not make.
+    #[cold]
     fn explain(&self, error: &Error) -> Response {
         let (peer, request) = (self.connection.peer_address(), self.head.request_line());
         let response = Response::from(error);

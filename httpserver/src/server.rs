@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -120,7 +120,7 @@ impl<H: HttpHandler> HttpServer<H> {
                     Arrived::Head(head) => head,
                     other => {
                         let waiting = self.wait(other, reader, &mut output, connection);
-                        match Box::pin(waiting).await {
+                        match rare(waiting).await {
                             Some(head) => head,
                             None => break Next::Close,
                         }
@@ -147,9 +147,7 @@ impl<H: HttpHandler> HttpServer<H> {
                     };
                     if let Some(unsent) = unsent {
                         let (body, end) = *unsent;
-                        // What few requests come to is in boxes of its own: all would carry it
-                        // around.
-                        let sending = Box::pin(exchange.send_rest(body, end, &mut output));
+                        let sending = rare(exchange.send_rest(body, end, &mut output));
                         if let Err(unsent) = sending.await {
                             break exchange.cut_short(unsent, end);
                         }
@@ -159,7 +157,7 @@ impl<H: HttpHandler> HttpServer<H> {
                 match next {
                     Next::Request => {}
                     Next::Drain(rest) => {
-                        place = output.while_sending(Box::pin(rest.drain())).await;
+                        place = output.while_sending(rare(rest.drain())).await;
                     }
                     other => break other,
                 }
@@ -286,6 +284,12 @@ impl<H: HttpHandler> StreamHandler for HttpServer<H> {
             Ok(())
         }
     }
+}
+
+/// What few requests come to: all would carry it around, and step over its instructions.
+#[cold]
+fn rare<'a, T>(future: impl Future<Output = T> + 'a) -> Pin<Box<dyn Future<Output = T> + 'a>> {
+    Box::pin(future)
 }
 
 /// Answers what is no request. What comes behind it cannot be understood either.
