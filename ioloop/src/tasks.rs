@@ -243,8 +243,10 @@ pin_project! {
         /// async-task aborts the process if a destructor panics while it drops a task.
         fn drop(this: Pin<&mut Self>) {
             let mut live = this.project().live;
-            if let Some(location) = live.as_mut().as_pin_mut().map(|live| live.entry.enter()) {
-                contain("the destructor of a task", location, || live.set(None));
+            if let Some(entry) = live.as_mut().as_pin_mut().map(|live| live.project().entry) {
+                entry.enter();
+                let location = entry.location();
+                contain("the destructor of a task", || location, || live.set(None));
             }
         }
     }
@@ -266,14 +268,15 @@ impl<F: Future> Future for Tracked<F> {
         let live = self.project().live.as_pin_mut();
         let live = live.expect("async-task polls no finished task").project();
         let (future, entry) = (live.future, live.entry);
-        let location = entry.enter();
-        let poll = match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
-            Ok(poll) => poll.map(Ok),
-            Err(payload) => Poll::Ready(Err(report("a task", location, payload))),
+        entry.enter();
+        let result = match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(output)) => Ok(output),
+            Err(payload) => Err(report("a task", entry.location(), payload)),
         };
-        poll.map(|result| Outcome {
+        Poll::Ready(Outcome {
             result: Some(result),
-            location,
+            location: entry.location(),
         })
     }
 }
@@ -297,9 +300,13 @@ impl<T> Drop for Outcome<T> {
     /// async-task aborts the process if the destructor of an output that nobody takes panics.
     fn drop(&mut self) {
         if let Some(result) = self.result.take() {
-            contain("the destructor of an output", self.location, || {
-                drop(result);
-            });
+            contain(
+                "the destructor of an output",
+                || self.location,
+                || {
+                    drop(result);
+                },
+            );
         }
     }
 }
@@ -312,9 +319,13 @@ struct TaskEntry {
 }
 
 impl TaskEntry {
-    /// The task's own code runs next. Gives where the task was made.
-    fn enter(&self) -> &'static Location<'static> {
+    /// The task's own code runs next.
+    fn enter(&self) {
         self.core.last_task.set(Some(self.place));
+    }
+
+    /// Where the task was made.
+    fn location(&self) -> &'static Location<'static> {
         self.core.places.location(self.place)
     }
 }

@@ -92,20 +92,12 @@ pub(crate) fn uninstall(loop_id: usize) {
 
 /// Queues a woken task: without a lock on its loop's thread, through the inbox from elsewhere.
 pub(crate) fn schedule(inbox: &Inbox, runnable: LabelledRunnable, info: ScheduleInfo) {
-    let mut slot = Some(runnable);
-    let _ = THREAD.try_with(|thread| {
-        if thread.loop_id.get() == inbox.loop_id {
-            if let Some(runnable) = slot.take() {
-                if info.woken_while_running {
-                    thread.yielded.borrow_mut().push(runnable);
-                } else {
-                    thread.ready.borrow_mut().push_back(runnable);
-                }
-            }
-        }
-    });
-    if let Some(runnable) = slot {
+    if !has_loop(inbox.loop_id) {
         inbox.post_runnable(runnable);
+    } else if info.woken_while_running {
+        THREAD.with(|thread| thread.yielded.borrow_mut().push(runnable));
+    } else {
+        push_ready(runnable);
     }
 }
 
@@ -116,6 +108,7 @@ pub(crate) fn has_loop(loop_id: usize) -> bool {
         .unwrap_or(false)
 }
 
+#[inline]
 pub(crate) fn push_ready(runnable: LabelledRunnable) {
     THREAD.with(|thread| thread.ready.borrow_mut().push_back(runnable));
 }
