@@ -37,11 +37,15 @@ impl Shared {
         self.end_waits_at(is_limited.then(|| self.io_loop().moment_now().after(delay)));
     }
 
+    #[inline]
     fn end_waits_at(self: &Rc<Self>, at: Option<Moment>) {
         let mut deadline = self.deadline.get();
         deadline.at = at;
         self.deadline.set(deadline);
-        self.arm();
+        match (at, deadline.timer) {
+            (Some(at), Some((_, armed))) if armed <= at => {}
+            _ => self.arm(),
+        }
     }
 
     pub(crate) fn set_idle_timeout(self: &Rc<Self>, timeout: Option<Duration>) {
@@ -66,16 +70,22 @@ impl Shared {
 
     /// Whether waiting is over; if not, the timer will fire in time. Whoever asks has tried to
     /// receive or send before: a deadline never beats bytes that have arrived.
+    #[inline]
     pub(crate) fn is_expired(self: &Rc<Self>) -> bool {
+        // While there is a timer it has not fired yet, and it will wake who waits.
+        self.deadline.get().timer.is_none() && self.has_passed()
+    }
+
+    fn has_passed(self: &Rc<Self>) -> bool {
         let Some(end) = self.end_of_waits() else {
             return false;
         };
-        let is_expired = end <= self.io_loop().moment_now();
-        if !is_expired {
+        let has_passed = end <= self.io_loop().moment_now();
+        if !has_passed {
             // It is not armed any more if the stream was idle for too long and then went on.
             self.arm_for(end);
         }
-        is_expired
+        has_passed
     }
 
     /// The timer has fired.

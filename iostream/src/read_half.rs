@@ -394,12 +394,10 @@ impl ReadHalf {
     }
 
     /// Puts shown bytes back before those that arrived meanwhile.
+    #[inline]
     fn give_back(&mut self) {
-        if let Some(mut shown) = self.shown.take() {
-            if let Some(newer) = self.shared.unread.take() {
-                shown.append(newer.as_slice());
-            }
-            self.shared.unread.set(Some(shown));
+        if let Some(shown) = self.shown.take() {
+            self.shared.put_before(shown);
         }
     }
 }

@@ -74,6 +74,20 @@ pub(crate) struct Extras {
     sender: Cell<Option<Waker>>,
 }
 
+impl Extras {
+    fn remember_watcher(&self, waker: &Waker) {
+        let mut watchers = self.watchers.take();
+        if !watchers.iter().any(|known| known.will_wake(waker)) {
+            watchers.push(waker.clone());
+        }
+        self.watchers.set(watchers);
+    }
+
+    fn wake_watchers(&self) {
+        self.watchers.take().into_iter().for_each(Waker::wake);
+    }
+}
+
 /// Who waits for the transport: the one reader, those that watch for the peer to close, or the
 /// driver that sends.
 #[derive(Clone, Copy, Eq, PartialEq)]
@@ -154,22 +168,29 @@ impl Shared {
     }
 
     /// Whether a system call is worth trying. If not, `waiter` will be woken.
+    #[inline]
     pub(crate) fn poll_ready(
         self: &Rc<Self>,
         waiter: Waiter,
         context: &Context<'_>,
     ) -> Poll<io::Result<()>> {
-        let direction = waiter.direction();
-        if self.ready.get().contains(direction) {
+        if self.is_ready(waiter.direction()) {
             return Poll::Ready(Ok(()));
         }
-        self.spent.set(0);
-        self.remember(waiter, context.waker());
-        self.waiting.set(self.waiting.get() | direction);
-        match self.registration.want(direction, || self.clone()) {
+        match self.wait_for(waiter, context.waker()) {
             Ok(()) => Poll::Pending,
             Err(error) => Poll::Ready(Err(error)),
         }
+    }
+
+    /// Has `waiter` woken when a system call is worth trying again.
+    #[inline]
+    pub(crate) fn wait_for(self: &Rc<Self>, waiter: Waiter, waker: &Waker) -> io::Result<()> {
+        let direction = waiter.direction();
+        self.spent.set(0);
+        self.remember(waiter, waker);
+        self.waiting.set(self.waiting.get() | direction);
+        self.registration.want(direction, || self.clone())
     }
 
     /// Whether `direction` was ready when last heard of.
@@ -207,9 +228,10 @@ impl Shared {
     }
 
     /// Wakes those that wait for the peer to close: there may be room to receive again.
+    #[inline]
     pub(crate) fn wake_watchers(&self) {
         if let Some(extras) = self.known_extras() {
-            extras.watchers.take().into_iter().for_each(Waker::wake);
+            extras.wake_watchers();
         }
     }
 
@@ -245,22 +267,19 @@ impl Shared {
     }
 
     /// Whom to wake for `waiter`.
+    #[inline]
     pub(crate) fn remember(&self, waiter: Waiter, waker: &Waker) {
-        if waiter == Waiter::Reader {
-            let kept = self.reader.take().filter(|kept| kept.will_wake(waker));
-            self.reader.set(Some(kept.unwrap_or_else(|| waker.clone())));
-            return;
+        match waiter {
+            Waiter::Reader => self.remember_reader(waker),
+            Waiter::Watcher => self.extras().remember_watcher(waker),
+            Waiter::Sender => self.extras().sender.set(Some(waker.clone())),
         }
-        let extras = self.extras();
-        if waiter == Waiter::Sender {
-            extras.sender.set(Some(waker.clone()));
-            return;
-        }
-        let mut watchers = extras.watchers.take();
-        if !watchers.iter().any(|known| known.will_wake(waker)) {
-            watchers.push(waker.clone());
-        }
-        extras.watchers.set(watchers);
+    }
+
+    #[inline]
+    fn remember_reader(&self, waker: &Waker) {
+        let kept = self.reader.take().filter(|kept| kept.will_wake(waker));
+        self.reader.set(Some(kept.unwrap_or_else(|| waker.clone())));
     }
 
     /// The extras if there are any.

@@ -94,6 +94,7 @@ impl fmt::Debug for Transport {
 impl Shared {
     /// Receives into `buffer`, which is not empty. A short count ends the attempt: the next one
     /// waits for an event, instead of asking the system only to hear that there is nothing.
+    #[inline]
     pub(crate) fn poll_receive(
         self: &Rc<Self>,
         waiter: Waiter,
@@ -136,18 +137,22 @@ impl Shared {
     }
 
     /// Sends some of `pieces`, at once or not at all: `WouldBlock` if the transport takes nothing
-    /// now. Boxed transports can only be polled: for them this is always so.
+    /// now. If it takes less than everything it is not ready any more. Boxed transports can only be
+    /// polled: for them it is always `WouldBlock`.
     pub(crate) fn try_send(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         let (fd, is_socket) = match &self.transport {
             Transport::Socket(fd) => (fd, true),
             Transport::File(fd) => (fd, false),
             Transport::Boxed(_) => return Err(io::ErrorKind::WouldBlock.into()),
         };
-        let total: usize = pieces.iter().map(|piece| piece.len()).sum();
         // The second half of a queue is mostly empty, and one piece costs the system less.
         let pieces = match pieces {
             [rest @ .., last] if last.is_empty() && !rest.is_empty() => rest,
             pieces => pieces,
+        };
+        let total = match pieces {
+            [piece] => piece.len(),
+            pieces => pieces.iter().map(|piece| piece.len()).sum(),
         };
         while self.is_ready(Interest::WRITE) {
             let result = match (pieces, is_socket) {
