@@ -2,7 +2,7 @@
 
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use ioloop::Interest;
 
@@ -106,37 +106,44 @@ impl Shared {
             return Poll::Pending;
         }
         let mut buffer = ReceiveBuffer::take();
-        self.poll_receive_or_end(Waiter::Reader, context, &mut buffer)
-            .map_ok(|count| (buffer, count))
+        let received = match self.try_receive(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                ready!(self.poll_receive_or_end(Waiter::Reader, context, &mut buffer))
+            }
+            result => self.received(result),
+        };
+        Poll::Ready(received.map(|count| (buffer, count)))
     }
 
     /// Receives for a reader: the end of the stream and broken connections become errors, and the
-    /// deadline is looked at when there is nothing to receive. The count is zero only if the
-    /// stream has ended meanwhile.
+    /// deadline is looked at when there is nothing to receive. The count is never zero.
     pub(crate) fn poll_receive_or_end(
         self: &Rc<Self>,
         waiter: Waiter,
         context: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<Result<usize, Error>> {
-        let mut is_last_try = false;
-        loop {
-            return match self.poll_receive(waiter, context, buffer) {
-                Poll::Ready(Ok(0)) => {
-                    self.end_reading(CloseReason::EndOfStream);
-                    Poll::Ready(Err(self.closed(CloseReason::EndOfStream)))
-                }
-                Poll::Ready(Ok(count)) => Poll::Ready(Ok(count)),
-                Poll::Ready(Err(error)) => Poll::Ready(Err(self.receive_failed(error))),
-                Poll::Pending if is_last_try => Poll::Ready(Err(Error::TimedOut)),
-                Poll::Pending if waiter == Waiter::Reader && self.is_expired() => {
-                    // The event may still wait in the kernel, behind those of this turn.
-                    self.assume_ready(Interest::READ);
-                    is_last_try = true;
-                    continue;
-                }
-                Poll::Pending => Poll::Pending,
-            };
+        let mut result = self.poll_receive(waiter, context, buffer);
+        if result.is_pending() && waiter == Waiter::Reader && self.is_expired() {
+            // The event may still wait in the kernel, behind those of this turn.
+            self.assume_ready(Interest::READ);
+            result = self.poll_receive(waiter, context, buffer);
+            if result.is_pending() {
+                return Poll::Ready(Err(Error::TimedOut));
+            }
+        }
+        result.map(|result| self.received(result))
+    }
+
+    #[inline]
+    fn received(&self, result: io::Result<usize>) -> Result<usize, Error> {
+        match result {
+            Ok(0) => {
+                self.end_reading(CloseReason::EndOfStream);
+                Err(self.closed(CloseReason::EndOfStream))
+            }
+            Ok(count) => Ok(count),
+            Err(error) => Err(self.receive_failed(error)),
         }
     }
 

@@ -184,7 +184,6 @@ impl Shared {
     }
 
     /// Has `waiter` woken when a system call is worth trying again.
-    #[inline]
     pub(crate) fn wait_for(self: &Rc<Self>, waiter: Waiter, waker: &Waker) -> io::Result<()> {
         let direction = waiter.direction();
         self.spent.set(0);
@@ -278,8 +277,16 @@ impl Shared {
 
     #[inline]
     fn remember_reader(&self, waker: &Waker) {
-        let kept = self.reader.take().filter(|kept| kept.will_wake(waker));
-        self.reader.set(Some(kept.unwrap_or_else(|| waker.clone())));
+        match self.reader.take() {
+            Some(kept) if kept.will_wake(waker) => self.reader.set(Some(kept)),
+            other => self.replace_reader(other, waker),
+        }
+    }
+
+    #[cold]
+    fn replace_reader(&self, replaced: Option<Waker>, waker: &Waker) {
+        self.reader.set(Some(waker.clone()));
+        drop(replaced);
     }
 
     /// The extras if there are any.
@@ -288,6 +295,7 @@ impl Shared {
     }
 
     /// The extras, which are made if there are none.
+    #[inline(never)]
     pub(crate) fn extras(&self) -> &Extras {
         self.extras.get_or_init(Box::default)
     }
