@@ -88,6 +88,7 @@ impl IoLoop {
             }
             polls += 1;
         }
+        thread::end_polls();
         self.core.counters.polls.add(polls as u64);
     }
 
