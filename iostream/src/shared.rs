@@ -9,8 +9,9 @@ use std::{fmt, io};
 
 use ioloop::{Event, Interest, IoLoop, Notice, Notify, Registration, Source};
 
-use crate::deadline::{Deadline, IdleTimeout};
+use crate::deadline::Deadline;
 use crate::error::CloseReason;
+use crate::extras::Extras;
 use crate::limits::Limits;
 use crate::on_close::OnClose;
 use crate::outgoing::Outgoing;
@@ -61,31 +62,6 @@ pub(crate) struct Shared {
     spent: Cell<u16>,
     /// Write halves, and the whole stream if there is one.
     pub(crate) writers: Cell<u32>,
-}
-
-/// What few streams need.
-#[derive(Default)]
-pub(crate) struct Extras {
-    limits: Cell<Limits>,
-    pub(crate) idle: Cell<Option<IdleTimeout>>,
-    /// Who waits for the peer to close.
-    watchers: Cell<Vec<Waker>>,
-    /// Who sends what the transport has refused: the driver task.
-    sender: Cell<Option<Waker>>,
-}
-
-impl Extras {
-    fn remember_watcher(&self, waker: &Waker) {
-        let mut watchers = self.watchers.take();
-        if !watchers.iter().any(|known| known.will_wake(waker)) {
-            watchers.push(waker.clone());
-        }
-        self.watchers.set(watchers);
-    }
-
-    fn wake_watchers(&self) {
-        self.watchers.take().into_iter().for_each(Waker::wake);
-    }
 }
 
 /// Who waits for the transport: the one reader, those that watch for the peer to close, or the
@@ -270,8 +246,7 @@ impl Shared {
     pub(crate) fn remember(&self, waiter: Waiter, waker: &Waker) {
         match waiter {
             Waiter::Reader => self.remember_reader(waker),
-            Waiter::Watcher => self.extras().remember_watcher(waker),
-            Waiter::Sender => self.extras().sender.set(Some(waker.clone())),
+            _ => self.extras().remember(waiter, waker),
         }
     }
 
