@@ -13,10 +13,11 @@ use crate::tasks::LabelledRunnable;
 
 thread_local! {
     static THREAD: Thread = const { Thread::new() };
-    // Apart, since what needs no destructor is reached faster.
-    /// Zero while the thread has no loop, and when it ends.
+    /// Zero while the thread has no loop, and when it ends. Apart, as the next: every wake-up asks
+    /// for it, and what needs no destructor is reached faster.
     static LOOP_ID: Cell<usize> = const { Cell::new(0) };
-    /// What the waker is made of with which a task is polled just now.
+    /// What the waker is made of with which a task is polled just now. While the loop goes from one
+    /// task to the next it is the last one's: no code asks then that polls with another's.
     static POLLING: Cell<WakerParts> = const { Cell::new(NO_WAKER) };
 }
 
