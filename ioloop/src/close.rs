@@ -104,21 +104,25 @@ impl IoLoop {
     fn drop_sources(&self) {
         let sources = self.core.sources.borrow_mut().take_all();
         for Taken { source, place, .. } in sources {
-            let location = self.core.places.location(place);
+            let location = || self.core.places.location(place);
             // It fails for those that are not in the poller, and for descriptors that are gone.
             contain("a source", location, || {
                 let _ = self.core.poller.delete(source.as_fd());
             });
-            contain_drop(source, location);
+            contain_drop(source, location());
         }
     }
 }
 
 /// Destructors are user code: one that panics must not keep the rest from being dropped.
 fn contain_drop<T>(value: T, location: &'static Location<'static>) {
-    contain("a destructor", location, move || {
-        let _dropped = value;
-    });
+    contain(
+        "a destructor",
+        || location,
+        move || {
+            let _dropped = value;
+        },
+    );
 }
 
 #[cfg(test)]

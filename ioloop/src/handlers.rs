@@ -29,6 +29,11 @@ impl Interest {
     /// Both directions.
     pub const BOTH: Interest = Interest(3);
 
+    /// Reading if `read`, writing if `write`.
+    pub(crate) const fn of(read: bool, write: bool) -> Interest {
+        Interest(read as u8 | (write as u8) << 1)
+    }
+
     /// Whether every direction of `other` is in `self`.
     pub const fn contains(self, other: Interest) -> bool {
         self.0 & other.0 == other.0
@@ -123,17 +128,7 @@ pub struct Event {
 impl Event {
     /// The directions that are ready, as an interest.
     pub fn directions(&self) -> Interest {
-        let read = if self.readable {
-            Interest::READ
-        } else {
-            Interest::NONE
-        };
-        let write = if self.writable {
-            Interest::WRITE
-        } else {
-            Interest::NONE
-        };
-        read | write
+        Interest::of(self.readable, self.writable)
     }
 }
 

@@ -38,17 +38,18 @@ impl Drop for Reported {
     }
 }
 
-/// Calls `code`; if it panics, reports that and returns none.
+/// Calls `code`; if it panics, reports that and returns none. `location` says where the code was
+/// made, which is asked only then.
 ///
 /// Asserting unwind safety is right here because no borrow of loop state is alive while user code
 /// runs, so a panic cannot leave that state half changed.
 pub(crate) fn contain<R>(
     what: &str,
-    location: &'static Location<'static>,
+    location: impl FnOnce() -> &'static Location<'static>,
     code: impl FnOnce() -> R,
 ) -> Option<R> {
     catch_unwind(AssertUnwindSafe(code))
-        .map_err(|payload| report(what, location, payload))
+        .map_err(|payload| report(what, location(), payload))
         .ok()
 }
 

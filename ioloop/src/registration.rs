@@ -86,11 +86,20 @@ impl Registration {
     ) -> io::Result<()> {
         // A wait on a closed loop would never end.
         self.io_loop.check_open()?;
-        let armed = self.armed.get();
-        if armed.contains(direction) {
+        if self.armed.get().contains(direction) {
             return Ok(());
         }
-        let wanted = armed | direction;
+        self.arm(direction, source)
+    }
+
+    // Apart, since most waits find their direction armed.
+    #[inline(never)]
+    fn arm<S: Source + 'static>(
+        &self,
+        direction: Interest,
+        source: impl FnOnce() -> Rc<S>,
+    ) -> io::Result<()> {
+        let wanted = self.armed.get() | direction;
         match self.id.get() {
             Some(id) => self.io_loop.update_handler(id, wanted)?,
             None => {

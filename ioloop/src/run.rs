@@ -86,7 +86,7 @@ impl IoLoop {
             self.run_ready();
             if signal.take() {
                 let polled = poll_main(future.as_mut(), &mut context);
-                self.lap("the future of run_until", location);
+                self.lap("the future of run_until", || location);
                 if let Poll::Ready(output) = polled {
                     self.notify_end_of_turn();
                     return output;

@@ -150,7 +150,7 @@ impl IoLoop {
                     // Contained each time: the signal has lost its default effect, so a handler
                     // that ended here would make the process deaf to it.
                     Ok(()) => {
-                        contain("a signal handler", location, &mut handler);
+                        contain("a signal handler", || location, &mut handler);
                     }
                     Err(error) => {
                         tracing::error!(signal, %error, "cannot wait for a signal any more");

@@ -61,43 +61,6 @@ impl<T> Task<T> {
         outcome.take().ok()
     }
 
-    /// A waker that has the task polled again, as if something that it waits for had happened;
-    /// none if it has ended. Only on the thread of its loop.
-    ///
-    /// ```
-    /// let io_loop = ioloop::IoLoop::current();
-    /// let task = io_loop.spawn(std::future::pending::<()>());
-    /// io_loop.turn(Some(std::time::Duration::ZERO));
-    /// task.waker().unwrap().wake();
-    /// io_loop.turn(Some(std::time::Duration::ZERO));
-    /// assert_eq!(io_loop.metrics().polls, 2);
-    /// ```
-    pub fn waker(&self) -> Option<Waker> {
-        self.look_at_waker(Waker::clone)
-    }
-
-    /// Whether `waker` is this task's own: whether who polls with it will be polled again after
-    /// [`waker`](Task::waker) was woken.
-    ///
-    /// ```
-    /// let io_loop = ioloop::IoLoop::current();
-    /// let task = io_loop.spawn(std::future::pending::<()>());
-    /// assert!(task.is_woken_by(&task.waker().unwrap()));
-    /// assert!(!task.is_woken_by(std::task::Waker::noop()));
-    /// ```
-    pub fn is_woken_by(&self, waker: &Waker) -> bool {
-        let is_same = self.look_at_waker(|own| own.will_wake(waker));
-        is_same.unwrap_or(false)
-    }
-
-    fn look_at_waker<R>(&self, look: impl FnOnce(&Waker) -> R) -> Option<R> {
-        if self.is_finished() {
-            return None;
-        }
-        let index = self.inner.metadata().index();
-        thread::with_current(|io_loop| io_loop.core.tasks.borrow().waker(index).map(look)).flatten()
-    }
-
     /// Whether the task has finished or was cancelled.
     ///
     /// ```
@@ -161,6 +124,42 @@ impl IoLoop {
         F::Output: 'static,
     {
         self.spawn_at(Location::caller(), future)
+    }
+
+    /// Has every task polled once more, as if something that it waits for had happened. For a word
+    /// that all of them may wait for, so rarely said that nobody wants to keep a list of who does.
+    ///
+    /// ```
+    /// let io_loop = ioloop::IoLoop::current();
+    /// let _task = io_loop.spawn(std::future::pending::<()>());
+    /// io_loop.turn(Some(std::time::Duration::ZERO));
+    /// io_loop.wake_tasks();
+    /// io_loop.turn(Some(std::time::Duration::ZERO));
+    /// assert_eq!(io_loop.metrics().polls, 2);
+    /// ```
+    pub fn wake_tasks(&self) {
+        let wakers = self.core.tasks.borrow().wakers();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether `waker` is that of the task which this thread's loop polls just now: whether
+    /// [`wake_tasks`](IoLoop::wake_tasks) wakes whoever polls with it.
+    ///
+    /// ```
+    /// use std::future::poll_fn;
+    /// use std::task::{Poll, Waker};
+    /// use ioloop::IoLoop;
+    ///
+    /// let io_loop = IoLoop::current();
+    /// let task = io_loop.spawn(poll_fn(|context| {
+    ///     assert!(!IoLoop::polls_with(Waker::noop()));
+    ///     Poll::Ready(IoLoop::polls_with(context.waker()))
+    /// }));
+    /// assert!(io_loop.run_until(task));
+    /// ```
+    #[inline]
+    pub fn polls_with(waker: &Waker) -> bool {
+        thread::polls_with(waker)
     }
 
     pub(crate) fn spawn_at<F>(
@@ -243,8 +242,10 @@ pin_project! {
         /// async-task aborts the process if a destructor panics while it drops a task.
         fn drop(this: Pin<&mut Self>) {
             let mut live = this.project().live;
-            if let Some(location) = live.as_mut().as_pin_mut().map(|live| live.entry.enter()) {
-                contain("the destructor of a task", location, || live.set(None));
+            if let Some(entry) = live.as_mut().as_pin_mut().map(|live| live.project().entry) {
+                entry.enter();
+                let location = entry.location();
+                contain("the destructor of a task", || location, || live.set(None));
             }
         }
     }
@@ -266,14 +267,16 @@ impl<F: Future> Future for Tracked<F> {
         let live = self.project().live.as_pin_mut();
         let live = live.expect("async-task polls no finished task").project();
         let (future, entry) = (live.future, live.entry);
-        let location = entry.enter();
-        let poll = match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
-            Ok(poll) => poll.map(Ok),
-            Err(payload) => Poll::Ready(Err(report("a task", location, payload))),
+        entry.enter();
+        thread::begin_poll(context.waker());
+        let result = match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(output)) => Ok(output),
+            Err(payload) => Err(report("a task", entry.location(), payload)),
         };
-        poll.map(|result| Outcome {
+        Poll::Ready(Outcome {
             result: Some(result),
-            location,
+            location: entry.location(),
         })
     }
 }
@@ -297,9 +300,13 @@ impl<T> Drop for Outcome<T> {
     /// async-task aborts the process if the destructor of an output that nobody takes panics.
     fn drop(&mut self) {
         if let Some(result) = self.result.take() {
-            contain("the destructor of an output", self.location, || {
-                drop(result);
-            });
+            contain(
+                "the destructor of an output",
+                || self.location,
+                || {
+                    drop(result);
+                },
+            );
         }
     }
 }
@@ -312,9 +319,13 @@ struct TaskEntry {
 }
 
 impl TaskEntry {
-    /// The task's own code runs next. Gives where the task was made.
-    fn enter(&self) -> &'static Location<'static> {
+    /// The task's own code runs next.
+    fn enter(&self) {
         self.core.last_task.set(Some(self.place));
+    }
+
+    /// Where the task was made.
+    fn location(&self) -> &'static Location<'static> {
         self.core.places.location(self.place)
     }
 }
@@ -352,10 +363,6 @@ impl TaskTable {
     fn remove(&mut self, index: u32, place: Place) -> Waker {
         self.made_at[place.index()] -= 1;
         self.wakers.remove(index as usize)
-    }
-
-    fn waker(&self, index: u32) -> Option<&Waker> {
-        self.wakers.get(index as usize)
     }
 
     pub(crate) fn wakers(&self) -> Vec<Waker> {

@@ -2,7 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::mem;
+use std::task::{RawWakerVTable, Waker};
+use std::{mem, ptr};
 
 use async_task::ScheduleInfo;
 
@@ -12,12 +13,19 @@ use crate::tasks::LabelledRunnable;
 
 thread_local! {
     static THREAD: Thread = const { Thread::new() };
+    /// Zero while the thread has no loop, and when it ends. Apart, as the next: every wake-up asks
+    /// for it, and what needs no destructor is reached faster.
+    static LOOP_ID: Cell<usize> = const { Cell::new(0) };
+    /// What the waker is made of with which a task is polled just now. While the loop goes from one
+    /// task to the next it is the last one's: no code asks then that polls with another's.
+    static POLLING: Cell<WakerParts> = const { Cell::new(NO_WAKER) };
 }
 
-/// One loop per thread makes one queue per thread enough: it belongs to the loop of `loop_id`.
+type WakerParts = (*const (), *const RawWakerVTable);
+const NO_WAKER: WakerParts = (ptr::null(), ptr::null());
+
+/// One loop per thread makes one queue per thread enough: it belongs to the loop of `LOOP_ID`.
 struct Thread {
-    /// Zero while the thread has no loop.
-    loop_id: Cell<usize>,
     ready: RefCell<VecDeque<LabelledRunnable>>,
     /// Tasks that were woken while they ran, as `yield_now` does. They wait for the next turn, so
     /// that giving way lets input and timers in, whatever the budget of a turn is.
@@ -28,7 +36,6 @@ struct Thread {
 impl Thread {
     const fn new() -> Thread {
         Thread {
-            loop_id: Cell::new(0),
             ready: RefCell::new(VecDeque::new()),
             yielded: RefCell::new(Vec::new()),
             current: RefCell::new(None),
@@ -40,6 +47,7 @@ impl Drop for Thread {
     /// The thread ends with a loop that nobody closed. While this runs the thread-local is out of
     /// reach, so what closing wakes goes through the inbox, and what is queued here goes there too.
     fn drop(&mut self) {
+        LOOP_ID.set(0);
         // Without a loop the queues are empty.
         let Some(io_loop) = self.current.take() else {
             return;
@@ -72,7 +80,7 @@ pub(crate) fn with_current<R>(look: impl FnOnce(&IoLoop) -> R) -> Option<R> {
 /// ending: nobody would close the loop.
 pub(crate) fn install(io_loop: IoLoop) -> bool {
     let installed = THREAD.try_with(|thread| {
-        thread.loop_id.set(io_loop.id());
+        LOOP_ID.set(io_loop.id());
         let previous = thread.current.borrow_mut().replace(io_loop);
         debug_assert!(previous.is_none(), "one loop per thread");
     });
@@ -82,8 +90,8 @@ pub(crate) fn install(io_loop: IoLoop) -> bool {
 /// The loop is closed: the thread may have another.
 pub(crate) fn uninstall(loop_id: usize) {
     let _ = THREAD.try_with(|thread| {
-        if thread.loop_id.get() == loop_id {
-            thread.loop_id.set(0);
+        if LOOP_ID.get() == loop_id {
+            LOOP_ID.set(0);
             let io_loop = thread.current.borrow_mut().take();
             drop(io_loop);
         }
@@ -92,28 +100,39 @@ pub(crate) fn uninstall(loop_id: usize) {
 
 /// Queues a woken task: without a lock on its loop's thread, through the inbox from elsewhere.
 pub(crate) fn schedule(inbox: &Inbox, runnable: LabelledRunnable, info: ScheduleInfo) {
-    let mut slot = Some(runnable);
-    let _ = THREAD.try_with(|thread| {
-        if thread.loop_id.get() == inbox.loop_id {
-            if let Some(runnable) = slot.take() {
-                if info.woken_while_running {
-                    thread.yielded.borrow_mut().push(runnable);
-                } else {
-                    thread.ready.borrow_mut().push_back(runnable);
-                }
-            }
-        }
-    });
-    if let Some(runnable) = slot {
+    if has_loop(inbox.loop_id) {
+        THREAD.with(|thread| match info.woken_while_running {
+            true => thread.yielded.borrow_mut().push(runnable),
+            false => thread.ready.borrow_mut().push_back(runnable),
+        });
+    } else {
         inbox.post_runnable(runnable);
     }
 }
 
 /// Whether the calling thread's loop is the one of `loop_id`.
 pub(crate) fn has_loop(loop_id: usize) -> bool {
-    THREAD
-        .try_with(|thread| thread.loop_id.get() == loop_id)
-        .unwrap_or(false)
+    LOOP_ID.get() == loop_id
+}
+
+/// A task is polled with `waker`.
+#[inline]
+pub(crate) fn begin_poll(waker: &Waker) {
+    POLLING.set(parts(waker));
+}
+
+/// No task is polled any more.
+pub(crate) fn end_polls() {
+    POLLING.set(NO_WAKER);
+}
+
+#[inline]
+pub(crate) fn polls_with(waker: &Waker) -> bool {
+    POLLING.get() == parts(waker)
+}
+
+fn parts(waker: &Waker) -> WakerParts {
+    (waker.data(), ptr::from_ref(waker.vtable()))
 }
 
 pub(crate) fn push_ready(runnable: LabelledRunnable) {

@@ -33,7 +33,7 @@ impl IoLoop {
         for mail in self.core.inbox.take() {
             match mail {
                 Mail::Callback(callback, location) => {
-                    self.call("a callback", location, callback);
+                    self.call("a callback", || location, callback);
                     self.core.counters.callbacks.add(1);
                 }
                 Mail::Runnable(runnable) => thread::push_ready(runnable),
@@ -48,7 +48,7 @@ impl IoLoop {
         for _ in 0..present {
             let callback = self.core.callbacks.borrow_mut().pop_front();
             let Some(callback) = callback else { break };
-            self.call("a callback", callback.location, callback.run);
+            self.call("a callback", || callback.location, callback.run);
         }
         self.core.counters.callbacks.add(present as u64);
     }
@@ -63,7 +63,7 @@ impl IoLoop {
         loop {
             let due = self.core.timers.borrow_mut().pop_due(now, limit);
             let Some((action, place)) = due else { break };
-            let location = self.core.places.location(place);
+            let location = || self.core.places.location(place);
             self.call("a timer", location, || match action {
                 Action::Call(callback) => callback(),
                 Action::Wake(waker) => waker.wake(),
@@ -88,6 +88,7 @@ impl IoLoop {
             }
             polls += 1;
         }
+        thread::end_polls();
         self.core.counters.polls.add(polls as u64);
     }
 
@@ -97,9 +98,11 @@ impl IoLoop {
         }
         let mut endings = self.core.end_of_turn.take();
         for Ending { object, location } in endings.drain(..) {
-            self.call("an end-of-turn notice", location, || {
-                object.notify(Notice::EndOfTurn)
-            });
+            self.call(
+                "an end-of-turn notice",
+                || location,
+                || object.notify(Notice::EndOfTurn),
+            );
         }
         // Give the buffer back, unless there are new entries already.
         let mut current = self.core.end_of_turn.borrow_mut();
@@ -182,24 +185,25 @@ impl IoLoop {
         let Some((source, interest, place)) = found else {
             return false;
         };
-        let location = self.core.places.location(place);
+        let location = || self.core.places.location(place);
         if ready.only_urgent {
             contain("a handler", location, || self.ignore_urgent(id));
             return false;
         }
-        let (read, write) = (
-            interest.contains(Interest::READ),
-            interest.contains(Interest::WRITE),
-        );
-        let event = Event {
-            id,
-            readable: ready.readable && (read || ready.hang_up),
-            writable: ready.writable && (write || ready.hang_up),
-            hang_up: ready.hang_up,
+        // A hang-up concerns both directions, also one that nobody asked about.
+        let directions = match ready.hang_up && !interest.is_none() {
+            true => Interest::BOTH,
+            false => ready.directions.and(interest),
         };
-        if interest.is_none() || event.directions().is_none() {
+        if directions.is_none() {
             return false;
         }
+        let event = Event {
+            id,
+            readable: directions.contains(Interest::READ),
+            writable: directions.contains(Interest::WRITE),
+            hang_up: ready.hang_up,
+        };
         let called = self.call("a handler", location, || source.ready(event));
         if called.is_none() {
             // Level-triggered: it would be called, and panic, again and again.
@@ -214,18 +218,18 @@ impl IoLoop {
     fn call<R>(
         &self,
         what: &str,
-        location: &'static Location<'static>,
+        location: impl Fn() -> &'static Location<'static>,
         code: impl FnOnce() -> R,
     ) -> Option<R> {
-        let result = contain(what, location, code);
+        let result = contain(what, &location, code);
         self.lap(what, location);
         result
     }
 
     /// User code that was made at `location` has returned.
-    pub(crate) fn lap(&self, what: &str, location: &'static Location<'static>) {
+    pub(crate) fn lap(&self, what: &str, location: impl FnOnce() -> &'static Location<'static>) {
         if let Some(held) = self.core.watch.slow_lap() {
-            self.held(what, location, held);
+            self.held(what, location(), held);
         }
     }
 

@@ -37,8 +37,7 @@ pub enum Waiting {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ready {
     pub(crate) key: usize,
-    pub(crate) readable: bool,
-    pub(crate) writable: bool,
+    pub(crate) directions: Interest,
     pub(crate) hang_up: bool,
     /// Nothing but urgent data (TCP's out-of-band byte) made the descriptor ready.
     pub(crate) only_urgent: bool,
@@ -192,8 +191,7 @@ impl Portable {
         }
         ready.extend(self.events.iter().map(|event| Ready {
             key: event.key,
-            readable: event.readable,
-            writable: event.writable,
+            directions: Interest::of(event.readable, event.writable),
             hang_up: event.is_interrupt() || event.is_err() == Some(true),
             only_urgent: false,
         }));
@@ -281,12 +279,13 @@ mod direct {
                 if key == TIMER_KEY as u64 {
                     continue;
                 }
-                let hang_up = flags.intersects(EventFlags::HUP | EventFlags::ERR);
                 ready.push(Ready {
                     key: key as usize,
-                    readable: hang_up || flags.contains(EventFlags::IN),
-                    writable: hang_up || flags.contains(EventFlags::OUT),
-                    hang_up,
+                    directions: Interest::of(
+                        flags.contains(EventFlags::IN),
+                        flags.contains(EventFlags::OUT),
+                    ),
+                    hang_up: flags.intersects(EventFlags::HUP | EventFlags::ERR),
                     only_urgent: flags == EventFlags::PRI,
                 });
             }

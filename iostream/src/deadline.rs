@@ -37,11 +37,15 @@ impl Shared {
         self.end_waits_at(is_limited.then(|| self.io_loop().moment_now().after(delay)));
     }
 
+    #[inline]
     fn end_waits_at(self: &Rc<Self>, at: Option<Moment>) {
         let mut deadline = self.deadline.get();
         deadline.at = at;
         self.deadline.set(deadline);
-        self.arm();
+        match (at, deadline.timer) {
+            (Some(at), Some((_, armed))) if armed <= at => {}
+            _ => self.arm(),
+        }
     }
 
     pub(crate) fn set_idle_timeout(self: &Rc<Self>, timeout: Option<Duration>) {
@@ -66,16 +70,22 @@ impl Shared {
 
     /// Whether waiting is over; if not, the timer will fire in time. Whoever asks has tried to
     /// receive or send before: a deadline never beats bytes that have arrived.
+    #[inline]
     pub(crate) fn is_expired(self: &Rc<Self>) -> bool {
-        let Some(end) = self.end_of_waits() else {
+        if self.deadline.get().timer.is_some() {
+            // It has not fired yet, and will wake who waits.
             return false;
-        };
-        let is_expired = end <= self.io_loop().moment_now();
-        if !is_expired {
+        }
+        self.end_of_waits().is_some_and(|end| self.has_passed(end))
+    }
+
+    fn has_passed(self: &Rc<Self>, end: Moment) -> bool {
+        let has_passed = end <= self.io_loop().moment_now();
+        if !has_passed {
             // It is not armed any more if the stream was idle for too long and then went on.
             self.arm_for(end);
         }
-        is_expired
+        has_passed
     }
 
     /// The timer has fired.
@@ -99,14 +109,20 @@ impl Shared {
     }
 
     /// When waiting ends, as things stand.
+    #[inline]
     fn end_of_waits(&self) -> Option<Moment> {
-        let idle = self.known_extras().and_then(|extras| extras.idle.get());
-        let idle = idle.and_then(|idle| idle.active.checked_add(idle.timeout));
-        let idle = idle.map(|idle| self.io_loop().moment(idle));
-        match (self.deadline.get().at, idle) {
-            (Some(at), Some(idle)) => Some(at.min(idle)),
-            (at, idle) => at.or(idle),
+        let at = self.deadline.get().at;
+        match self.end_of_idling() {
+            Some(idle) => Some(at.map_or(idle, |at| at.min(idle))),
+            None => at,
         }
+    }
+
+    #[inline]
+    fn end_of_idling(&self) -> Option<Moment> {
+        let idle = self.known_extras()?.idle.get()?;
+        let end = idle.active.checked_add(idle.timeout)?;
+        Some(self.io_loop().moment(end))
     }
 
     /// Has the timer fire in time.

@@ -70,6 +70,7 @@ mod closing;
 mod connect;
 mod deadline;
 mod error;
+mod extras;
 pub mod frame;
 mod futures_io;
 mod limits;

@@ -397,16 +397,8 @@ impl ReadHalf {
     #[inline]
     fn give_back(&mut self) {
         if let Some(shown) = self.shown.take() {
-            self.give_back_shown(shown);
+            self.shared.put_before(shown);
         }
-    }
-
-    #[cold]
-    fn give_back_shown(&self, mut shown: Box<Unread>) {
-        if let Some(newer) = self.shared.unread.take() {
-            shown.append(newer.as_slice());
-        }
-        self.shared.unread.set(Some(shown));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use ioloop::Interest;
 
@@ -35,20 +35,8 @@ impl Shared {
             }
             unread => self.unread.set(unread),
         }
-        self.poll_more(context, parser, examined)
-    }
-
-    /// Receives until the parser finds a message. First it is asked about nothing, if it was never
-    /// asked: a message may be empty.
-    // Apart, or what it takes to receive keeps the messages that are here from being inlined.
-    #[inline(never)]
-    fn poll_more<T, E: From<Error>>(
-        self: &Rc<Self>,
-        context: &mut Context<'_>,
-        parser: &mut impl FnMut(&[u8]) -> Result<Option<(T, usize)>, E>,
-        examined: &mut usize,
-    ) -> Poll<Result<T, E>> {
         if *examined == usize::MAX {
+            // It is asked about nothing first: a message may be empty.
             if self.must_yield(COST_OF_MESSAGE, context) {
                 return Poll::Pending;
             }
@@ -58,20 +46,38 @@ impl Shared {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
+        if self.can_only_wait() {
+            return self.poll_wait(context).map_err(E::from);
+        }
+        self.poll_more(context, parser, examined)
+    }
+
+    /// Whether there is nothing to receive, nor anything else to say.
+    #[inline]
+    fn can_only_wait(self: &Rc<Self>) -> bool {
+        !self.is_ready(Interest::READ) && self.read_end.get().is_none() && !self.is_expired()
+    }
+
+    /// Waits for there to be something to receive.
+    fn poll_wait<T>(self: &Rc<Self>, context: &Context<'_>) -> Poll<Result<T, Error>> {
+        match self.wait_for(Waiter::Reader, context.waker()) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(Err(self.receive_failed(error))),
+        }
+    }
+
+    /// Receives until the parser finds a message.
+    // Apart, or what it takes to receive keeps the messages that are here from being inlined.
+    #[inline(never)]
+    fn poll_more<T, E: From<Error>>(
+        self: &Rc<Self>,
+        context: &mut Context<'_>,
+        parser: &mut impl FnMut(&[u8]) -> Result<Option<(T, usize)>, E>,
+        examined: &mut usize,
+    ) -> Poll<Result<T, E>> {
         loop {
-            let limit = self.limits().read_buffer;
-            if *examined > limit {
-                return Poll::Ready(Err(Error::BufferFull { limit }.into()));
-            }
-            if let Some(reason) = self.read_end.get() {
-                return Poll::Ready(Err(self.closed(reason).into()));
-            }
-            if self.must_yield(COST_OF_CALL, context) {
-                return Poll::Pending;
-            }
-            let mut buffer = ReceiveBuffer::take();
-            let count = match self.poll_receive_or_end(Waiter::Reader, context, &mut buffer) {
-                Poll::Ready(Ok(count)) => count,
+            let (buffer, count) = match self.poll_arrival(context) {
+                Poll::Ready(Ok(arrival)) => arrival,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
                 Poll::Pending => return Poll::Pending,
             };
@@ -88,9 +94,29 @@ impl Shared {
         }
     }
 
+    /// Receives for a reader, into a buffer of its own; says how much.
+    fn poll_arrival(
+        self: &Rc<Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(ReceiveBuffer, usize), Error>> {
+        if let Some(reason) = self.read_end.get() {
+            return Poll::Ready(Err(self.closed(reason)));
+        }
+        if self.must_yield(COST_OF_CALL, context) {
+            return Poll::Pending;
+        }
+        let mut buffer = ReceiveBuffer::take();
+        let received = match self.try_receive(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                ready!(self.poll_receive_or_end(Waiter::Reader, context, &mut buffer))
+            }
+            result => self.received(result),
+        };
+        Poll::Ready(received.map(|count| (buffer, count)))
+    }
+
     /// Receives for a reader: the end of the stream and broken connections become errors, and the
-    /// deadline is looked at when there is nothing to receive. The count is zero only if the
-    /// stream has ended meanwhile.
+    /// deadline is looked at when there is nothing to receive. The count is never zero.
     pub(crate) fn poll_receive_or_end(
         self: &Rc<Self>,
         waiter: Waiter,
@@ -106,14 +132,18 @@ impl Shared {
                 return Poll::Ready(Err(Error::TimedOut));
             }
         }
+        result.map(|result| self.received(result))
+    }
+
+    #[inline]
+    fn received(&self, result: io::Result<usize>) -> Result<usize, Error> {
         match result {
-            Poll::Ready(Ok(0)) => {
+            Ok(0) => {
                 self.end_reading(CloseReason::EndOfStream);
-                Poll::Ready(Err(self.closed(CloseReason::EndOfStream)))
+                Err(self.closed(CloseReason::EndOfStream))
             }
-            Poll::Ready(Ok(count)) => Poll::Ready(Ok(count)),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(self.receive_failed(error))),
-            Poll::Pending => Poll::Pending,
+            Ok(count) => Ok(count),
+            Err(error) => Err(self.receive_failed(error)),
         }
     }
 
@@ -157,6 +187,18 @@ impl Shared {
         self.unread.set(Some(unread));
     }
 
+    /// Puts bytes back before those that nobody has read.
+    pub(crate) fn put_before(&self, mut bytes: Box<Unread>) {
+        if let Some(newer) = self.unread.take() {
+            bytes.append(newer.as_slice());
+        }
+        self.unread.set(Some(bytes));
+    }
+
+    fn put_back(&self, bytes: &[u8]) {
+        self.put_before(Box::new(Unread::from_slice(bytes)));
+    }
+
     pub(crate) fn closed(&self, reason: CloseReason) -> Error {
         Error::Closed {
             reason,
@@ -188,7 +230,7 @@ impl Shared {
     /// Asks the parser about bytes that are in the stream's own buffer.
     // Handing each small message through a call and its return costs as much as parsing it.
     #[inline(always)]
-    fn parse<T, E>(
+    fn parse<T, E: From<Error>>(
         &self,
         mut unread: Box<Unread>,
         parser: &mut impl FnMut(&[u8]) -> Result<Option<(T, usize)>, E>,
@@ -205,7 +247,9 @@ impl Shared {
             Ok(None) => {
                 *examined = unread.len();
                 self.unread.set(Some(unread));
-                None
+                self.check_unread(*examined)
+                    .err()
+                    .map(|error| Err(error.into()))
             }
             Err(error) => {
                 self.unread.set(Some(unread));
@@ -216,25 +260,40 @@ impl Shared {
 
     /// Asks the parser about bytes in the shared buffer, and keeps what it leaves over.
     #[inline]
-    fn parse_received<T, E>(
+    fn parse_received<T, E: From<Error>>(
         &self,
         bytes: &[u8],
         parser: &mut impl FnMut(&[u8]) -> Result<Option<(T, usize)>, E>,
         examined: &mut usize,
     ) -> Option<Result<T, E>> {
-        let result = parser(bytes);
-        let used = match &result {
-            Ok(Some((_, used))) => (*used).min(bytes.len()),
-            _ => 0,
-        };
-        if used < bytes.len() {
-            self.unread
-                .set(Some(Box::new(Unread::from_slice(&bytes[used..]))));
+        match parser(bytes) {
+            Ok(Some((message, used))) => {
+                if used < bytes.len() {
+                    self.put_back(&bytes[used..]);
+                }
+                Some(Ok(message))
+            }
+            Ok(None) => {
+                *examined = bytes.len();
+                self.put_back(bytes);
+                self.check_unread(*examined)
+                    .err()
+                    .map(|error| Err(error.into()))
+            }
+            Err(error) => {
+                self.put_back(bytes);
+                Some(Err(error))
+            }
         }
-        *examined = bytes.len();
-        result
-            .transpose()
-            .map(|result| result.map(|(message, _)| message))
+    }
+
+    /// An error if a parser that has found nothing in so many bytes must not have more.
+    fn check_unread(&self, length: usize) -> Result<(), Error> {
+        let limit = self.limits().read_buffer;
+        if length > limit {
+            return Err(Error::BufferFull { limit });
+        }
+        Ok(())
     }
 }
 

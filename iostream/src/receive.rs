@@ -1,6 +1,7 @@
 //! One receive buffer per thread, lent to whichever stream is reading right now.
 
 use std::cell::Cell;
+use std::mem;
 use std::ops::{Deref, DerefMut};
 
 thread_local! {
@@ -9,14 +10,12 @@ thread_local! {
 
 /// The buffer, until it is dropped. Who finds it lent out, which takes a parser that reads another
 /// stream, gets one of their own.
-pub(crate) struct ReceiveBuffer(Option<Box<[u8]>>);
+pub(crate) struct ReceiveBuffer(Box<[u8]>);
 
 impl ReceiveBuffer {
     pub(crate) fn take() -> ReceiveBuffer {
         let buffer = BUFFER.try_with(Cell::take).ok().flatten();
-        ReceiveBuffer(Some(
-            buffer.unwrap_or_else(|| vec![0; RECEIVE_BUFFER].into_boxed_slice()),
-        ))
+        ReceiveBuffer(buffer.unwrap_or_else(|| vec![0; RECEIVE_BUFFER].into_boxed_slice()))
     }
 }
 
@@ -24,21 +23,21 @@ impl Deref for ReceiveBuffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.0.as_deref().unwrap_or_default()
+        &self.0
     }
 }
 
 impl DerefMut for ReceiveBuffer {
     fn deref_mut(&mut self) -> &mut [u8] {
-        self.0.as_deref_mut().unwrap_or_default()
+        &mut self.0
     }
 }
 
 impl Drop for ReceiveBuffer {
     fn drop(&mut self) {
-        let buffer = self.0.take();
+        let buffer = mem::take(&mut self.0);
         // While the thread ends there is nowhere to put it back.
-        let _ = BUFFER.try_with(|slot| slot.set(buffer));
+        let _ = BUFFER.try_with(|slot| slot.set(Some(buffer)));
     }
 }
 

@@ -9,8 +9,9 @@ use std::{fmt, io};
 
 use ioloop::{Event, Interest, IoLoop, Notice, Notify, Registration, Source};
 
-use crate::deadline::{Deadline, IdleTimeout};
+use crate::deadline::Deadline;
 use crate::error::CloseReason;
+use crate::extras::Extras;
 use crate::limits::Limits;
 use crate::on_close::OnClose;
 use crate::outgoing::Outgoing;
@@ -61,17 +62,6 @@ pub(crate) struct Shared {
     spent: Cell<u16>,
     /// Write halves, and the whole stream if there is one.
     pub(crate) writers: Cell<u32>,
-}
-
-/// What few streams need.
-#[derive(Default)]
-pub(crate) struct Extras {
-    limits: Cell<Limits>,
-    pub(crate) idle: Cell<Option<IdleTimeout>>,
-    /// Who waits for the peer to close.
-    watchers: Cell<Vec<Waker>>,
-    /// Who sends what the transport has refused: the driver task.
-    sender: Cell<Option<Waker>>,
 }
 
 /// Who waits for the transport: the one reader, those that watch for the peer to close, or the
@@ -154,22 +144,28 @@ impl Shared {
     }
 
     /// Whether a system call is worth trying. If not, `waiter` will be woken.
+    #[inline]
     pub(crate) fn poll_ready(
         self: &Rc<Self>,
         waiter: Waiter,
         context: &Context<'_>,
     ) -> Poll<io::Result<()>> {
-        let direction = waiter.direction();
-        if self.ready.get().contains(direction) {
+        if self.is_ready(waiter.direction()) {
             return Poll::Ready(Ok(()));
         }
-        self.spent.set(0);
-        self.remember(waiter, context.waker());
-        self.waiting.set(self.waiting.get() | direction);
-        match self.registration.want(direction, || self.clone()) {
+        match self.wait_for(waiter, context.waker()) {
             Ok(()) => Poll::Pending,
             Err(error) => Poll::Ready(Err(error)),
         }
+    }
+
+    /// Has `waiter` woken when a system call is worth trying again.
+    pub(crate) fn wait_for(self: &Rc<Self>, waiter: Waiter, waker: &Waker) -> io::Result<()> {
+        let direction = waiter.direction();
+        self.spent.set(0);
+        self.remember(waiter, waker);
+        self.waiting.set(self.waiting.get() | direction);
+        self.registration.want(direction, || self.clone())
     }
 
     /// Whether `direction` was ready when last heard of.
@@ -210,7 +206,7 @@ impl Shared {
     #[inline]
     pub(crate) fn wake_watchers(&self) {
         if let Some(extras) = self.known_extras() {
-            extras.watchers.take().into_iter().for_each(Waker::wake);
+            extras.wake_watchers();
         }
     }
 
@@ -246,22 +242,26 @@ impl Shared {
     }
 
     /// Whom to wake for `waiter`.
+    #[inline]
     pub(crate) fn remember(&self, waiter: Waiter, waker: &Waker) {
-        if waiter == Waiter::Reader {
-            let kept = self.reader.take().filter(|kept| kept.will_wake(waker));
-            self.reader.set(Some(kept.unwrap_or_else(|| waker.clone())));
-            return;
+        match waiter {
+            Waiter::Reader => self.remember_reader(waker),
+            _ => self.extras().remember(waiter, waker),
         }
-        let extras = self.extras();
-        if waiter == Waiter::Sender {
-            extras.sender.set(Some(waker.clone()));
-            return;
+    }
+
+    #[inline]
+    fn remember_reader(&self, waker: &Waker) {
+        match self.reader.take() {
+            Some(kept) if kept.will_wake(waker) => self.reader.set(Some(kept)),
+            other => self.replace_reader(other, waker),
         }
-        let mut watchers = extras.watchers.take();
-        if !watchers.iter().any(|known| known.will_wake(waker)) {
-            watchers.push(waker.clone());
-        }
-        extras.watchers.set(watchers);
+    }
+
+    #[cold]
+    fn replace_reader(&self, replaced: Option<Waker>, waker: &Waker) {
+        self.reader.set(Some(waker.clone()));
+        drop(replaced);
     }
 
     /// The extras if there are any.
@@ -270,6 +270,7 @@ impl Shared {
     }
 
     /// The extras, which are made if there are none.
+    #[inline(never)]
     pub(crate) fn extras(&self) -> &Extras {
         self.extras.get_or_init(Box::default)
     }

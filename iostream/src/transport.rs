@@ -100,25 +100,36 @@ impl Shared {
         context: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        let (fd, is_socket) = match &self.transport {
-            Transport::Socket(fd) => (fd, true),
-            Transport::File(fd) => (fd, false),
-            Transport::Boxed(slot) => {
-                let waker = combined(self.receivers(waiter, context));
-                let mut context = Context::from_waker(&waker);
-                let read = with_boxed(slot, |transport| transport.poll_read(&mut context, buffer));
-                return self.active_if_ready(read);
-            }
-        };
+        if let Transport::Boxed(slot) = &self.transport {
+            let waker = combined(self.receivers(waiter, context));
+            let mut context = Context::from_waker(&waker);
+            let read = with_boxed(slot, |transport| transport.poll_read(&mut context, buffer));
+            return self.active_if_ready(read);
+        }
         loop {
             match self.poll_ready(waiter, context) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return Poll::Pending,
             }
-            let result = match is_socket {
-                true => recv(fd, &mut *buffer, RecvFlags::empty()).map(|(count, _)| count),
-                false => rustix::io::read(fd, &mut *buffer),
+            match self.try_receive(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return Poll::Ready(result),
+            }
+        }
+    }
+
+    /// Receives at once or not at all: `WouldBlock` if nothing has come. Boxed transports can only
+    /// be polled: for them it is always so.
+    #[inline]
+    pub(crate) fn try_receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.is_ready(Interest::READ) {
+            let result = match &self.transport {
+                Transport::Socket(fd) => {
+                    recv(fd, &mut *buffer, RecvFlags::empty()).map(|(count, _)| count)
+                }
+                Transport::File(fd) => rustix::io::read(fd, &mut *buffer),
+                Transport::Boxed(_) => break,
             };
             match result {
                 Ok(count) => {
@@ -126,28 +137,33 @@ impl Shared {
                         self.not_ready(Interest::READ);
                     }
                     self.was_active();
-                    return Poll::Ready(Ok(count));
+                    return Ok(count);
                 }
                 Err(Errno::AGAIN) => self.not_ready(Interest::READ),
                 Err(Errno::INTR) => {}
-                Err(error) => return Poll::Ready(Err(error.into())),
+                Err(error) => return Err(error.into()),
             }
         }
+        Err(io::ErrorKind::WouldBlock.into())
     }
 
     /// Sends some of `pieces`, at once or not at all: `WouldBlock` if the transport takes nothing
-    /// now. Boxed transports can only be polled: for them this is always so.
+    /// now. If it takes less than everything it is not ready any more. Boxed transports can only be
+    /// polled: for them it is always `WouldBlock`.
     pub(crate) fn try_send(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         let (fd, is_socket) = match &self.transport {
             Transport::Socket(fd) => (fd, true),
             Transport::File(fd) => (fd, false),
             Transport::Boxed(_) => return Err(io::ErrorKind::WouldBlock.into()),
         };
-        let total: usize = pieces.iter().map(|piece| piece.len()).sum();
         // The second half of a queue is mostly empty, and one piece costs the system less.
         let pieces = match pieces {
             [rest @ .., last] if last.is_empty() && !rest.is_empty() => rest,
             pieces => pieces,
+        };
+        let total = match pieces {
+            [piece] => piece.len(),
+            pieces => pieces.iter().map(|piece| piece.len()).sum(),
         };
         while self.is_ready(Interest::WRITE) {
             let result = match (pieces, is_socket) {

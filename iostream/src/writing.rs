@@ -6,6 +6,8 @@ use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
+use ioloop::Interest;
+
 use crate::error::{CloseReason, Error};
 use crate::outgoing::Outgoing;
 use crate::shared::{COST_OF_CALL, Shared};
@@ -240,12 +242,10 @@ impl Shared {
         let mut sent = 0;
         if self.queued_len() == 0 && !self.driving.get() {
             match self.try_send(parts) {
+                Ok(_) if self.is_ready(Interest::WRITE) => return Ok(()),
                 Ok(count) => sent = count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(self.broken(error)),
-            }
-            if sent == parts.iter().map(|part| part.len()).sum() {
-                return Ok(());
             }
         }
         append_rest(&mut self.lend_queue(), parts, sent);

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::{fmt, io};
 
 use ioloop::Task;
@@ -213,11 +213,6 @@ impl Record {
 
     pub(crate) fn drain(&self) -> &Drain {
         &self.connections.drain
-    }
-
-    /// Whether `waker` wakes the handler's own task: that is woken when the server drains.
-    pub(crate) fn wakes_handler(&self, waker: &Waker) -> bool {
-        self.has_handler.get() && self.connections.wakes_handler(self, waker)
     }
 
     fn leave_if_over(&self) {

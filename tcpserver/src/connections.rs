@@ -76,13 +76,6 @@ impl Connections {
         entries[record.key as usize].task.take()
     }
 
-    /// Whether `waker` wakes the handler of a connection, as `begin_drain` will.
-    pub(crate) fn wakes_handler(&self, record: &Record, waker: &Waker) -> bool {
-        let entries = self.entries.borrow();
-        let task = entries[record.key as usize].task.as_ref();
-        task.is_some_and(|task| task.is_woken_by(waker))
-    }
-
     /// Nothing is left of a connection.
     pub(crate) fn leave(&self, record: &Record) {
         let entry = self.entries.borrow_mut().remove(record.key as usize);
@@ -95,22 +88,13 @@ impl Connections {
 
     /// Tells every handler to come to an end, and has streams that are done close soon.
     pub(crate) fn begin_drain(&self) {
-        let connections: Vec<_> = self
-            .entries
-            .borrow()
-            .iter()
-            .map(|(_, Entry { task, record })| {
-                let handler = task.as_ref().and_then(Task::waker);
-                (handler, record.stream())
-            })
-            .collect();
+        let entries = self.entries.borrow();
+        let records = entries.iter().map(|(_, entry)| &entry.record);
+        let streams: Vec<_> = records.filter_map(|record| record.stream()).collect();
+        drop(entries);
         self.drain.begin();
-        for (handler, stream) in connections {
-            if let Some(stream) = stream {
-                stream.set_linger_timeout(LINGER_WHILE_DRAINING);
-            }
-            // Most wait for it in their own task, and then they are not in the list of the drain.
-            handler.into_iter().for_each(Waker::wake);
+        for stream in streams {
+            stream.set_linger_timeout(LINGER_WHILE_DRAINING);
         }
     }
 

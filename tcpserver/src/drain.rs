@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::{fmt, mem};
 
+use ioloop::IoLoop;
 use slab::Slab;
 
 use crate::connection::Record;
@@ -14,7 +15,7 @@ use crate::connection::Record;
 #[derive(Default)]
 pub(crate) struct Drain {
     has_begun: Cell<bool>,
-    /// Who waits in another task than the handler's own; those are woken without a list.
+    /// Who does not wait in a task of the loop: those are all woken, without a list.
     waiting: RefCell<Slab<Waker>>,
 }
 
@@ -27,6 +28,10 @@ impl Drain {
         self.has_begun.set(true);
         let mut waiting = self.waiting.take();
         waiting.drain().for_each(Waker::wake);
+        // Those who wait in a task of the loop, as nearly all do, are in no list.
+        if let Some(io_loop) = IoLoop::try_current() {
+            io_loop.wake_tasks();
+        }
     }
 }
 
@@ -74,33 +79,35 @@ impl<'a> Draining<'a> {
         }
         polled
     }
-}
 
-impl Future for Draining<'_> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let (connection, waker) = (self.connection, context.waker());
-        if connection.drain().has_begun() {
-            return Poll::Ready(());
-        }
-        if self.place.is_none() && connection.wakes_handler(waker) {
-            return Poll::Pending;
-        }
-        let mut waiting = connection.drain().waiting.borrow_mut();
+    /// Has `waker` woken by the list, in the place of the one before.
+    fn enter_list(&mut self, waker: &Waker) {
+        let mut waiting = self.connection.drain().waiting.borrow_mut();
         let replaced = match self.place {
             Some(place) if waiting[place.index()].will_wake(waker) => None,
             Some(place) => Some(mem::replace(&mut waiting[place.index()], waker.clone())),
             None => {
-                let place = Place::new(waiting.insert(waker.clone()));
-                drop(waiting);
-                self.place = Some(place);
-                return Poll::Pending;
+                self.place = Some(Place::new(waiting.insert(waker.clone())));
+                None
             }
         };
         // Dropping a waker may run foreign code: the borrow ends first.
         drop(waiting);
         drop(replaced);
+    }
+}
+
+impl Future for Draining<'_> {
+    type Output = ();
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.connection.drain().has_begun() {
+            return Poll::Ready(());
+        }
+        if self.place.is_some() || !IoLoop::polls_with(context.waker()) {
+            self.enter_list(context.waker());
+        }
         Poll::Pending
     }
 }

@@ -257,3 +257,23 @@ fn a_handle_does_not_have_to_stay_on_the_thread() {
         assert_eq!(thread.join().unwrap(), 5);
     });
 }
+
+#[test]
+fn a_waker_is_not_taken_for_that_of_another_task() {
+    both_ways(|io_loop| {
+        let other = Rc::new(RefCell::new(None));
+        let keep = other.clone();
+        let _waits = io_loop.spawn(async move {
+            *keep.borrow_mut() = Some(own_waker().await);
+            pending::<()>().await;
+        });
+        turn(io_loop);
+        let other: Waker = other.take().unwrap();
+        assert!(!IoLoop::polls_with(&other), "no task is polled now");
+        let task = io_loop.spawn(async move {
+            let own = own_waker().await;
+            (IoLoop::polls_with(&own), IoLoop::polls_with(&other))
+        });
+        assert_eq!(io_loop.run_until(task), (true, false));
+    });
+}

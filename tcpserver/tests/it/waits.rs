@@ -1,6 +1,9 @@
 //! The future that waits for the draining: given up, moved, and finished in any order.
 
-use std::task::{Poll, Waker};
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use futures_lite::future::{poll_once, zip};
@@ -10,14 +13,37 @@ use crate::support::{counter, flag, increment, on_virtual_loop, spawn, turns};
 
 const GRACE: Duration = Duration::from_secs(60);
 
-/// A handler's own task is woken by the server, others are in a list.
-const IN_ITS_OWN_TASK: [bool; 2] = [true, false];
+/// Tasks are woken by the loop, whoever polls with another waker is in a list.
+#[derive(Clone, Copy)]
+enum Place {
+    HandlersTask,
+    AnotherTask,
+    /// As in a collection of futures.
+    AnotherWaker,
+}
 
-async fn run(in_its_own_task: bool, waits: impl Future<Output = ()> + 'static) {
-    if in_its_own_task {
-        waits.await;
-    } else {
-        spawn(waits).await;
+const PLACES: [Place; 3] = [Place::HandlersTask, Place::AnotherTask, Place::AnotherWaker];
+
+async fn run(place: Place, waits: impl Future<Output = ()> + 'static) {
+    match place {
+        Place::HandlersTask => waits.await,
+        Place::AnotherTask => spawn(waits).await,
+        Place::AnotherWaker => {
+            let mut waits = pin!(waits);
+            poll_fn(|context| {
+                let waker = Waker::from(Arc::new(PassOn(context.waker().clone())));
+                waits.as_mut().poll(&mut Context::from_waker(&waker))
+            })
+            .await;
+        }
+    }
+}
+
+struct PassOn(Waker);
+
+impl Wake for PassOn {
+    fn wake(self: Arc<Self>) {
+        self.0.wake_by_ref();
     }
 }
 
@@ -37,11 +63,11 @@ async fn give_up_some(connection: Connection) {
 
 #[test]
 fn a_wait_that_was_given_up_leaves_the_others_waiting() {
-    for in_its_own_task in IN_ITS_OWN_TASK {
+    for place in PLACES {
         on_virtual_loop(async move {
             let (count, told) = counter();
             let server = TcpServer::new(async move |_stream: IoStream, connection: Connection| {
-                run(in_its_own_task, give_up_some(connection)).await;
+                run(place, give_up_some(connection)).await;
                 increment(&told);
                 Ok(())
             });
@@ -72,11 +98,11 @@ async fn end_in_any_order(connection: Connection) {
 
 #[test]
 fn a_wait_from_before_the_draining_may_end_in_any_order_after_it() {
-    for in_its_own_task in IN_ITS_OWN_TASK {
+    for place in PLACES {
         on_virtual_loop(async move {
             let (ended, has_ended) = flag();
             let server = TcpServer::new(async move |_stream: IoStream, connection: Connection| {
-                run(in_its_own_task, end_in_any_order(connection)).await;
+                run(place, end_in_any_order(connection)).await;
                 has_ended.set(true);
                 Ok(())
             });
@@ -121,7 +147,7 @@ fn a_wait_that_moves_to_another_task_is_not_forgotten() {
         let server = TcpServer::new(async |_stream: IoStream, connection: Connection| {
             let mut waiting = Box::pin(async move { connection.draining().await });
             // Another waker first.
-            let mut context = std::task::Context::from_waker(Waker::noop());
+            let mut context = Context::from_waker(Waker::noop());
             assert_eq!(waiting.as_mut().poll(&mut context), Poll::Pending);
             spawn(waiting).await;
             Ok(())
