@@ -1,8 +1,9 @@
 //! Waiting for events and being woken from another thread, in two ways behind one type.
 //!
 //! On Linux the loop waits on the poller's own descriptor and is woken by an eventfd, and by a
-//! timerfd if a deadline is not near: one system call a turn. Everywhere else, and where the check in [`Direct::new`] fails, it uses
-//! `Poller::wait` and `Poller::notify`, which are right on every platform and make five.
+//! timerfd if a deadline is not near: one system call a turn. Everywhere else, and where the check
+//! in [`Direct::new`] fails, it uses `Poller::wait` and `Poller::notify`, which are right on every
+//! platform and make five.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -70,8 +71,8 @@ impl Waiter {
         }))
     }
 
-    /// Waits until a descriptor is ready, the alarm is raised, or it is `until`, and puts what is ready into `ready`. Returns whether the alarm was raised. It may return
-    /// early, for nothing.
+    /// Waits until a descriptor is ready, the alarm is raised, or it is `until`, and puts what is
+    /// ready into `ready`. Returns whether the alarm was raised. It may return early, for nothing.
     pub(crate) fn wait(
         &mut self,
         ready: &mut Vec<Ready>,
@@ -227,8 +228,8 @@ mod direct {
     }
 
     impl Direct {
-        /// None if the kernel has no eventfd or timerfd here, or if an event's data is not the key that we
-        /// gave to the poller, which is the assumption that this way of waiting rests on.
+        /// None if the kernel has no eventfd or timerfd here, or if an event's data is not the key
+        /// that we gave to the poller, which is the assumption that this way of waiting rests on.
         pub(crate) fn new(poller: Arc<Poller>) -> Option<Direct> {
             let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
             let event_fd = Arc::new(eventfd(0, flags).ok()?);

@@ -17,9 +17,9 @@ use crate::bind::Listener;
 /// its peer's address, until the returned handle is dropped. The connections are non-blocking.
 ///
 /// At most 128 connections are accepted per turn of the loop; one only from a socket that was made
-/// before this process was forked, which leaves the next one to the other workers. When the process is out of
-/// descriptors, accepting pauses and is tried again ten times a second, with one log line; what
-/// is established goes on undisturbed.
+/// before this process was forked, which leaves the next one to the other workers. When the process
+/// is out of descriptors, accepting pauses and is tried again ten times a second, with one log line;
+/// what is established goes on undisturbed.
 ///
 /// The accepting also ends, and the listening socket is closed, when the callback panics and when
 /// the loop is closed.

@@ -1,7 +1,8 @@
 //! A server in several processes that tells who answers, and fails on demand.
 //!
 //! `who` is answered with the worker's number and process, `exit STATUS` ends the worker, `deaf`
-//! never ends, `block` holds up its worker for a moment, and `slow` says "done" a while after the server was told to end.
+//! never ends, `block` holds up its worker for a moment, and `slow` says "done" a while after the
+//! server was told to end.
 
 use std::future::pending;
 use std::process::{exit, id};
