@@ -47,6 +47,7 @@ struct Torrent {
     file: PathBuf,
     info_hash: InfoHash,
     name: &'static str,
+    info: Vec<u8>,
     content: Vec<u8>,
 }
 
@@ -63,18 +64,25 @@ impl Torrent {
             info.integer("piece length", PIECE);
             info.bytes("pieces", hashes);
         });
-        let mut torrent = Vec::new();
-        dictionary(&mut torrent, |torrent| {
-            torrent.entry("info", |out| out.extend_from_slice(&info));
-        });
-        let file = folder.0.join(format!("{name}.torrent"));
-        fs::write(&file, torrent).unwrap();
-        Torrent {
-            file,
+        let torrent = Torrent {
+            file: folder.0.join(format!("{name}.torrent")),
             info_hash: InfoHash::of(&info),
             name,
+            info,
             content,
-        }
+        };
+        torrent.write("");
+        torrent
+    }
+
+    /// Writes the torrent file.
+    fn write(&self, tracker: &str) {
+        let mut torrent = Vec::new();
+        dictionary(&mut torrent, |torrent| {
+            torrent.bytes("announce", tracker);
+            torrent.entry("info", |out| out.extend_from_slice(&self.info));
+        });
+        fs::write(&self.file, torrent).unwrap();
     }
 
     fn put_into(&self, folder: &Path) {
@@ -315,6 +323,44 @@ fn requests_are_answered_and_not_before_we_may_ask() {
     seed.finish();
 }
 
+/// Even if it ends before there was time to say so.
+#[test]
+fn a_tracker_is_told_of_the_beginning_the_end_of_the_download_and_the_end() {
+    let folder = Folder::new("events");
+    let torrent = Torrent::new(&folder, "film.mkv", 100_000);
+    let seed = Peer::seed(&[&torrent], &folder.within("seed"));
+    let tracker = TcpListener::bind("127.0.0.1:0").unwrap();
+    torrent.write(&format!(
+        "http://{}/announce",
+        tracker.local_addr().unwrap()
+    ));
+    let target = folder.within("target");
+    let mut leech = Command::new(env!("CARGO_BIN_EXE_peer"))
+        .args(["--port", "0", "--seed-time", "0"])
+        .args([&torrent.file, &target])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    for event in ["started", "completed", "stopped"] {
+        let (stream, _) = tracker.accept().unwrap();
+        stream.set_read_timeout(Some(TOO_LONG)).unwrap();
+        let mut head = BufReader::new(&stream).lines().map(Result::unwrap);
+        let request = head.next().unwrap();
+        assert!(request.contains(&format!("&event={event}")), "{request}");
+        head.find(String::is_empty).unwrap();
+        let mut body = b"d8:intervali1800e5:peers6:\x7f\0\0\x01".to_vec();
+        body.extend(seed.address.port().to_be_bytes());
+        body.push(b'e');
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        (&stream)
+            .write_all(&[answer.as_bytes(), &body].concat())
+            .unwrap();
+    }
+    assert!(leech.wait().unwrap().success());
+    torrent.assert_is_in(&target);
+    seed.finish();
+}
+
 #[test]
 fn a_peer_that_is_not_there_is_called_again() {
     let folder = Folder::new("again");
@@ -351,6 +397,14 @@ fn what_cannot_be_used_is_named() {
     let said = says(&mut peer(&[], &[&torrent], &target));
     assert!(
         said.ends_with("film.mkv: longer than in the torrent\n"),
+        "{said}"
+    );
+    let other = Torrent::new(&folder, "album.flac", 5);
+    fs::copy(&torrent.file, &other.file).unwrap();
+    fs::remove_file(target.join("film.mkv")).unwrap();
+    let said = says(&mut peer(&[], &[&torrent, &other], &target));
+    assert!(
+        said.contains("two of the torrents are called film.mkv"),
         "{said}"
     );
     fs::write(&torrent.file, b"d4:info").unwrap();

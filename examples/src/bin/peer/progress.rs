@@ -46,38 +46,45 @@ pub(crate) async fn show(torrents: &[Rc<Torrent>]) -> Infallible {
 /// The last word, once everything has ended.
 pub(crate) fn finish(torrents: &[Rc<Torrent>]) {
     let now = IoLoop::current().now();
+    if io::stdout().is_terminal() {
+        say(ERASE_BELOW);
+    }
     for torrent in torrents {
         let line = match torrent.phase() {
             Phase::Running(swarm) => {
                 let state = swarm.state.borrow();
                 let (have, pieces) = (state.requests.have().count(), torrent.layout.pieces());
                 let (down, up, wasted) = (state.down.total(), state.up.total(), state.wasted);
-                let name = printable(&torrent.name);
+                let name = &torrent.name;
                 format!(
                     "{name}  {have}/{pieces} pieces  {down} bytes down  {up} up  {wasted} wasted"
                 )
             }
             _ => status(torrent, now).line(usize::MAX),
         };
-        let over = if io::stdout().is_terminal() {
-            "\r\x1b[K"
-        } else {
-            ""
-        };
-        say(&format!("{over}{line}\n"));
+        say(&format!("{line}\n"));
     }
 }
 
 async fn draw(torrents: &[Rc<Torrent>]) -> Infallible {
     loop {
         let now = IoLoop::current().now();
-        let mut text = String::new();
-        for torrent in torrents {
-            // Each line over what was there before.
-            let _ = writeln!(text, "\r\x1b[K{}", status(torrent, now).line(width()));
+        let (columns, rows) = size();
+        // What scrolls away at the top would not be drawn over.
+        let shown = torrents.len().min(rows.saturating_sub(3).max(1));
+        // A name may be wider than we think: its line is cut by the terminal, not wrapped.
+        let mut text = NO_WRAP.to_owned();
+        // Log lines are written where the cursor is left, which is on this empty line.
+        text.push_str(ERASE_LINE);
+        for torrent in &torrents[..shown] {
+            let _ = write!(text, "\n{ERASE_LINE}{}", status(torrent, now).line(columns));
         }
-        // Back up to the first.
-        let _ = write!(text, "\x1b[{}A", torrents.len());
+        let mut lines = shown;
+        if shown < torrents.len() {
+            let _ = write!(text, "\n{ERASE_LINE}and {} more", torrents.len() - shown);
+            lines += 1;
+        }
+        let _ = write!(text, "\x1b[{lines}A\r{WRAP}");
         say(&text);
         sleep(REDRAW).await;
     }
@@ -136,17 +143,11 @@ fn status(torrent: &Torrent, now: Instant) -> Status {
         }
     };
     Status {
-        name: printable(&torrent.name),
+        name: torrent.name.clone(),
         done,
         pieces: torrent.layout.pieces(),
         state,
     }
-}
-
-/// A stranger has chosen the name: it must not tell the terminal what to do.
-fn printable(name: &str) -> String {
-    let safe = |letter: char| if letter.is_control() { '?' } else { letter };
-    name.chars().map(safe).collect()
 }
 
 impl Status {
@@ -236,8 +237,11 @@ fn time_left(bytes: u64, rate: f64) -> String {
     }
 }
 
-fn width() -> usize {
-    tcgetwinsize(io::stdout()).map_or(WIDTH_UNKNOWN, |size| usize::from(size.ws_col).max(20))
+/// Columns and rows of the terminal.
+fn size() -> (usize, usize) {
+    tcgetwinsize(io::stdout()).map_or(SIZE_UNKNOWN, |size| {
+        (usize::from(size.ws_col).max(20), size.ws_row.into())
+    })
 }
 
 /// Often enough to look alive.
@@ -246,10 +250,16 @@ const REDRAW: Duration = Duration::from_millis(250);
 /// In a file, a line so often is enough to see what happened when.
 const RETELL: Duration = Duration::from_secs(10);
 
-const WIDTH_UNKNOWN: usize = 80;
+const SIZE_UNKNOWN: (usize, usize) = (80, 24);
 const NAME_MAX: usize = 24;
 const BAR_MIN: usize = 5;
 const BAR_MAX: usize = 40;
+
+/// To the left, and nothing there any more; also below.
+const ERASE_LINE: &str = "\r\x1b[K";
+const ERASE_BELOW: &str = "\r\x1b[J";
+const NO_WRAP: &str = "\x1b[?7l";
+const WRAP: &str = "\x1b[?7h";
 
 #[cfg(test)]
 mod tests {
@@ -298,11 +308,6 @@ mod tests {
         assert_eq!(time_left(u64::MAX, 1.0), "?");
         assert_eq!(time_left(90, 1.0), "1:30");
         assert_eq!(time_left(3_601, 1.0), "1:00:01");
-    }
-
-    #[test]
-    fn a_name_does_not_command_the_terminal() {
-        assert_eq!(printable("a\x1b[2Jb\r\n\u{9b}c"), "a?[2Jb???c");
     }
 
     #[test]
