@@ -15,11 +15,12 @@
 //! | `--no-announce` | ask no tracker |
 //! | `--connect HOST:PORT` | a peer to connect to, whatever trackers say; may be repeated |
 //!
-//! In a terminal it draws a line for each torrent, else it prints one now and then:
+//! In a terminal it draws a line for each torrent, with how many of its pieces are here; else it
+//! prints a plain one now and then:
 //!
 //! ```text
-//! film.mkv  ━━━━━━━━━━━━╸───────────────────   39 %  182/458 pieces  down 2.3 MB/s  up 0 B/s  1 peer  0:16 left
-//! album.flac  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━  complete  153/153 pieces  up 0 B/s  0 peers
+//! film.mkv    ━━━━━━━━╸────────────   39 %  182/458  ↓2.3 MB/s  ↑0 B/s  1 peer  0:16 left
+//! album.flac  ━━━━━━━━━━━━━━━━━━━━━  100 %  153/153  complete  ↑0 B/s  0 peers
 //! ```
 //!
 //! `RUST_LOG=peer=debug` says what becomes of each connection. It speaks HTTP to trackers and plain
