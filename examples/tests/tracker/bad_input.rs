@@ -1,4 +1,21 @@
-//! What bad input gets: a row of the table, a test.
+//! What bad input gets. Each row has a test; where it is not here, its file is named.
+//!
+//! | input | answer | test |
+//! |---|---|---|
+//! | no HTTP, too long a line or field, two lengths, another method | 400, 414, 431, 405, and closed | `what_is_no_http_is_refused_and_the_connection_closed` |
+//! | an unknown path | 404 | `an_unknown_path_is_404` |
+//! | an item without a value | as if it were empty | `an_item_without_a_value_is_not_an_error` |
+//! | an info hash, id, port, `left` or event that is missing or wrong, a bad escape | 200, a reason | `an_announce_that_is_not_complete_is_told_so` |
+//! | a torrent that is not allowed | 200, a reason | `what_is_not_on_the_list_is_refused_until_it_is` in `catalogue.rs` |
+//! | another key than before | 200, a reason, nothing changes | `another_key_changes_nothing`; `a_key_is_the_same_over_udp_and_http` in `udp.rs` |
+//! | fewer than no peers wanted, or no number; too many; none | 50; 200; none | `a_bad_number_of_peers_wanted_is_the_default` |
+//! | who was not there leaves | 200, nobody, no new swarm | `who_stops_what_is_not_known_creates_nothing` |
+//! | an unknown torrent, while all are allowed | a new swarm, up to a limit | `swarms_and_peers_have_a_limit` |
+//! | a scrape of what is not known | noughts, no new swarm | `a_scrape_of_what_is_not_known_has_noughts_as_over_udp` |
+//! | over UDP: what is short, or comes without its id | silence | `what_is_short_or_unproven_is_answered_with_silence` in `udp.rs` |
+//! | over UDP: what cannot be taken | an error | `what_cannot_be_taken_is_answered_with_an_error` in `udp.rs` |
+//!
+//! What peers say to each other has such a table in `src/bin/peer/tests/bad_input.rs`.
 
 use crate::server::{Server, announce};
 
