@@ -151,7 +151,7 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-const STYLE: &str = include_str!("page.css");
+const STYLE: &str = concat!(include_str!("../../page.css"), include_str!("page.css"));
 const SCRIPT: &str = include_str!("page.js");
 
 /// More than anybody reads, and little enough to be fetched every other second.
