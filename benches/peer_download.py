@@ -21,17 +21,16 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path[:0] = (os.path.join(ROOT, "tests", folder) for folder in ("interop", "torrents"))
 
 from peers import Tracker  # noqa: E402
-from torrents import CLIENTS, Client, Torrent  # noqa: E402
+from torrents import CLIENTS, Torrent  # noqa: E402
 
 PEER = os.path.join(
     os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "release", "peer"
 )
 
 
-class Peer(Client):
-    def command(self):
-        where = ["--address", self.ip, "--port", "0"]
-        return [PEER, *where, "--seed-time", "0", self.torrent.path, self.folder]
+class Peer(CLIENTS["peer"]):
+    def program(self):
+        return PEER
 
 
 PROGRAMS = {"peer": Peer, "aria2": CLIENTS["aria2"], "libtorrent": CLIENTS["libtorrent"]}

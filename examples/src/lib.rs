@@ -10,7 +10,7 @@ pub mod metainfo;
 pub use crate::content_policy::content_policy;
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::exit;
 use std::str::FromStr;
@@ -178,8 +178,16 @@ fn begin_logging() {
     } else {
         filter
     };
+    let is_drawn_on = std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(move || {
+            let mut stderr = std::io::stderr();
+            if is_drawn_on {
+                // What an example draws is behind the cursor, and is drawn again below this line.
+                let _ = stderr.write_all(ERASE_BELOW);
+            }
+            stderr
+        })
         .with_ansi(std::io::stderr().is_terminal())
         .with_file(true)
         .with_line_number(true)
@@ -189,3 +197,5 @@ fn begin_logging() {
         .with(filter)
         .init();
 }
+
+const ERASE_BELOW: &[u8] = b"\x1b[J";

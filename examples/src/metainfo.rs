@@ -1,8 +1,9 @@
 //! Torrent files: what they describe, checked before anybody trusts a path or a length of it.
 
-use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fmt::{self, Display};
+use std::fs;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -103,6 +104,32 @@ impl Metainfo {
     }
 }
 
+/// Reads a torrent file: its contents, and what they say. Blocks.
+///
+/// # Errors
+/// It cannot be read, is longer than 64 MiB, or is no torrent; each with the path.
+///
+/// ```
+/// let error = examples::metainfo::read("no.torrent".as_ref()).unwrap_err();
+/// assert!(error.to_string().starts_with("no.torrent: "));
+/// ```
+pub fn read(path: &Path) -> io::Result<(Vec<u8>, Metainfo)> {
+    let about =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let mut contents = Vec::new();
+    // Not as long as it says it is: a device has no length, and no end.
+    let file = fs::File::open(path).map_err(about)?;
+    file.take(TORRENT_MAX + 1)
+        .read_to_end(&mut contents)
+        .map_err(about)?;
+    if contents.len() as u64 > TORRENT_MAX {
+        return Err(about(io::Error::other("longer than any torrent")));
+    }
+    let metainfo = Metainfo::parse(&contents);
+    let metainfo = metainfo.map_err(|error| about(io::Error::other(error)))?;
+    Ok((contents, metainfo))
+}
+
 /// Why a torrent file is refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
@@ -186,12 +213,14 @@ fn checked_length(length: Option<&Value<'_>>) -> Result<u64, BadMetainfo> {
     length.ok_or(bad("a file without a length"))
 }
 
-/// One element of a path, which cannot lead out of its folder, hide, or mean something to a shell.
+/// One element of a path, which cannot lead out of its folder, hide, or mean something to a shell
+/// or, when it is shown, to a terminal.
 fn element<'a>(value: Option<&Value<'a>>) -> Result<&'a Path, BadMetainfo> {
     let name = value.and_then(Value::bytes).ok_or(bad("a missing name"))?;
     let begins_well = !matches!(name.first(), None | Some(b'.' | b'~'));
-    let is_safe = begins_well && !name.iter().any(|byte| matches!(byte, b'/' | b'\\' | 0));
-    if !is_safe || name.len() > NAME_MAX {
+    let is_safe = begins_well && !name.iter().any(|byte| matches!(byte, b'/' | b'\\'));
+    let is_quiet = !String::from_utf8_lossy(name).chars().any(char::is_control);
+    if !is_safe || !is_quiet || name.len() > NAME_MAX {
         return Err(bad("a name that no file should have"));
     }
     Ok(Path::new(OsStr::from_bytes(name)))
@@ -199,14 +228,17 @@ fn element<'a>(value: Option<&Value<'a>>) -> Result<&'a Path, BadMetainfo> {
 
 /// No path twice, and none that is both a file and a folder.
 fn check_distinct(files: &[File]) -> Result<(), BadMetainfo> {
-    let stored = || files.iter().filter(|file| !file.is_padding);
-    let mut paths = HashSet::new();
-    if !stored().all(|file| paths.insert(file.path.as_path())) {
-        return Err(bad("two files with one path"));
-    }
-    let mut folders = stored().flat_map(|file| file.path.ancestors().skip(1));
-    if folders.any(|folder| paths.contains(folder)) {
-        return Err(bad("a path that is both a file and a folder"));
+    let stored = files.iter().filter(|file| !file.is_padding);
+    let mut paths: Vec<&Path> = stored.map(|file| file.path.as_path()).collect();
+    // A folder is sorted directly before what is in it.
+    paths.sort_unstable();
+    for pair in paths.windows(2) {
+        if pair[0] == pair[1] {
+            return Err(bad("two files with one path"));
+        }
+        if pair[1].starts_with(pair[0]) {
+            return Err(bad("a path that is both a file and a folder"));
+        }
     }
     Ok(())
 }
@@ -238,6 +270,8 @@ fn trackers(root: &Value<'_>) -> Vec<Vec<String>> {
 
 /// A piece can be trusted only as a whole, so its length is what a peer holds before it knows.
 const PIECE_LENGTH_MAX: u32 = 256 << 20;
+/// Torrents of terabytes are a few megabytes.
+const TORRENT_MAX: u64 = 64 << 20;
 /// What file systems take for one element.
 const NAME_MAX: usize = 255;
 

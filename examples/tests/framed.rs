@@ -1,88 +1,33 @@
 //! The program `framed` as its clients see it, and its own client.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Output, Stdio};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use test_support::{Server, Signal};
 
 /// Longer than anything here takes: who waits for it has found a bug.
 const TOO_LONG: Duration = Duration::from_secs(60);
 
-/// A running server, which is killed when it goes out of scope.
-struct Server {
-    child: Child,
-    address: SocketAddr,
-    log: BufReader<std::process::ChildStderr>,
+fn start(flags: &[&str]) -> Server {
+    Server::start(&mut framed("serve", flags))
 }
 
-impl Server {
-    fn start(flags: &[&str]) -> Server {
-        Server::start_command(&mut framed("serve", flags))
-    }
-
-    fn start_command(command: &mut Command) -> Server {
-        let mut child = command
-            .args(["--port", "0"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        stdout.read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening on ").unwrap();
-        let address = address.parse().unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
-        Server {
-            child,
-            address,
-            log,
-        }
-    }
-
-    fn connect(&self) -> Client {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(TOO_LONG)).unwrap();
-        stream.set_write_timeout(Some(TOO_LONG)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Client { stream }
-    }
-
-    /// What `framed send` does with this input.
-    fn sent(&self, input: &[u8]) -> Output {
-        let port = self.address.port().to_string();
-        send(&["--port", &port], input)
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    fn log_line(&mut self) -> String {
-        let mut line = String::new();
-        self.log.read_line(&mut line).unwrap();
-        line.trim_end().to_owned()
-    }
-
-    /// Interrupts it; what it logged until it ended, which must be with success.
-    fn log_after_interrupt(&mut self) -> String {
-        self.signal(Signal::INT);
-        let mut log = String::new();
-        self.log.read_to_string(&mut log).unwrap();
-        assert!(self.child.wait().unwrap().success(), "{log}");
-        log
-    }
+fn connect(server: &Server) -> Client {
+    let stream = TcpStream::connect(server.address()).unwrap();
+    stream.set_read_timeout(Some(TOO_LONG)).unwrap();
+    stream.set_write_timeout(Some(TOO_LONG)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    Client { stream }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// What `framed send` does with this input.
+fn sent(server: &Server, input: &[u8]) -> Output {
+    let port = server.address().port().to_string();
+    send(&["--port", &port], input)
 }
 
 struct Client {
@@ -149,9 +94,9 @@ fn pattern(length: usize) -> Vec<u8> {
 
 #[test]
 fn frames_do_not_come_back_changed_wherever_they_are_cut() {
-    let server = Server::start(&[]);
+    let server = start(&[]);
     let bytes = [frame(b"hello"), frame(&pattern(3))].concat();
-    let mut client = server.connect();
+    let mut client = connect(&server);
     for cut in 0..=bytes.len() {
         client.say(&bytes[..cut]);
         // The reply to the first shows that the server has seen the cut.
@@ -168,8 +113,8 @@ fn frames_do_not_come_back_changed_wherever_they_are_cut() {
 
 #[test]
 fn pipelined_frames_are_not_answered_out_of_order() {
-    let server = Server::start(&[]);
-    let mut client = server.connect();
+    let server = start(&[]);
+    let mut client = connect(&server);
     let requests: Vec<Vec<u8>> = (1..1000).map(pattern).collect();
     let mut all = frame(b"sleep 50");
     requests
@@ -186,8 +131,8 @@ fn pipelined_frames_are_not_answered_out_of_order() {
 
 #[test]
 fn what_was_asked_before_the_client_half_closed_is_not_dropped() {
-    let server = Server::start(&[]);
-    let mut client = server.connect();
+    let server = start(&[]);
+    let mut client = connect(&server);
     client.say([frame(b"sleep 100"), frame(b"hello"), b"00000".to_vec()].concat());
     client.stream.shutdown(Shutdown::Write).unwrap();
     assert_eq!(client.rest(), [frame(b""), frame(b"hello")].concat());
@@ -195,7 +140,7 @@ fn what_was_asked_before_the_client_half_closed_is_not_dropped() {
 
 #[test]
 fn a_malformed_header_is_not_taken_for_a_length() {
-    let mut server = Server::start(&[]);
+    let server = start(&[]);
     for header in [
         "+000000005hello",
         "+5",
@@ -209,7 +154,7 @@ fn a_malformed_header_is_not_taken_for_a_length() {
         "００００００００００",
         "0000000000",
     ] {
-        let mut client = server.connect();
+        let mut client = connect(&server);
         client.say([frame(b"ok"), header.as_bytes().to_vec()].concat());
         assert_eq!(client.rest(), frame(b"ok"), "{header}");
     }
@@ -222,18 +167,18 @@ fn a_malformed_header_is_not_taken_for_a_length() {
 /// it in the middle of sending.
 #[test]
 fn a_frame_over_the_limit_is_not_read_and_not_answered_by_a_reset() {
-    let mut server = Server::start(&["--max-frame", "1000"]);
-    let mut client = server.connect();
+    let server = start(&["--max-frame", "1000"]);
+    let mut client = connect(&server);
     assert!(client.ask(&pattern(1000)) == pattern(1000));
     client.say([frame(b"before"), b"0000001001".to_vec()].concat());
     assert_eq!(client.rest(), frame(b"before"));
     // It still sends, and is not hit.
     client.say(pattern(1001));
 
-    let mut client = server.connect();
+    let mut client = connect(&server);
     client.say(frame(&pattern(20_000_000)));
     assert_eq!(client.rest(), b"");
-    let output = server.sent(&pattern(20_000_000));
+    let output = sent(&server, &pattern(20_000_000));
     let message = String::from_utf8(output.stderr).unwrap();
     assert_eq!(
         message,
@@ -247,16 +192,16 @@ fn a_frame_over_the_limit_is_not_read_and_not_answered_by_a_reset() {
 
 #[test]
 fn a_client_that_stops_before_in_or_after_the_header_is_not_kept() {
-    let mut server = Server::start(&["--read-timeout", "0.5"]);
+    let server = start(&["--read-timeout", "0.5"]);
     let starts = ["", "00000", "0000000005", "0000000005hell"];
     let mut clients = starts.map(|start| {
-        let mut client = server.connect();
+        let mut client = connect(&server);
         assert_eq!(client.ask(b"first"), b"first");
         client.say(start);
         client
     });
-    let mut never = server.connect();
-    let mut working = server.connect();
+    let mut never = connect(&server);
+    let mut working = connect(&server);
     working.say(frame(b"sleep 1000"));
     for (client, start) in clients.iter_mut().zip(starts) {
         assert_eq!(client.rest(), b"", "{start}");
@@ -272,14 +217,14 @@ fn a_client_that_stops_before_in_or_after_the_header_is_not_kept() {
 /// a request may take.
 #[test]
 fn a_slow_reader_of_50_mb_does_not_lose_a_byte_or_hold_up_others() {
-    let mut server = Server::start(&["--read-timeout", "0.5"]);
-    let mut slow = server.connect();
+    let mut server = start(&["--read-timeout", "0.5"]);
+    let mut slow = connect(&server);
     slow.say([frame(b"repeat 50000000 x"), frame(b"and then?")].concat());
     assert_eq!(slow.length_of_reply(), 50_000_000);
     // Not before: to make so long a reply may take a busy machine as long as silence is allowed.
-    let mut other = server.connect();
+    let mut other = connect(&server);
     assert_eq!(other.ask(b"here"), b"here");
-    server.signal(Signal::USR1);
+    server.send(Signal::USR1);
     assert!(server.log_line().ends_with(": 2 connections"));
     let line = server.log_line();
     let had = between(&line, "had=", " ").parse::<usize>().unwrap();
@@ -296,11 +241,11 @@ fn a_slow_reader_of_50_mb_does_not_lose_a_byte_or_hold_up_others() {
 
 #[test]
 fn slow_work_does_not_hold_up_others() {
-    let server = Server::start(&[]);
-    let mut slow = [(); 20].map(|()| server.connect());
+    let server = start(&[]);
+    let mut slow = [(); 20].map(|()| connect(&server));
     slow.iter_mut()
         .for_each(|client| client.say(frame(b"sleep 2000")));
-    let mut quick = server.connect();
+    let mut quick = connect(&server);
     for _ in 0..100 {
         assert_eq!(quick.ask(b"hello"), b"hello");
     }
@@ -315,8 +260,8 @@ fn slow_work_does_not_hold_up_others() {
 
 #[test]
 fn a_function_that_panics_does_not_end_the_server() {
-    let server = Server::start(&[]);
-    let (mut failing, mut other) = (server.connect(), server.connect());
+    let server = start(&[]);
+    let (mut failing, mut other) = (connect(&server), connect(&server));
     failing.say([frame(b"before"), frame(b"fail"), frame(b"after")].concat());
     assert_eq!(failing.rest(), frame(b"before"));
     assert_eq!(other.ask(b"hello"), b"hello");
@@ -324,19 +269,19 @@ fn a_function_that_panics_does_not_end_the_server() {
 
 #[test]
 fn no_connection_is_missing_from_the_status_or_says_something_else() {
-    let mut server = Server::start(&[]);
-    server.signal(Signal::USR1);
-    let id = server.child.id();
+    let mut server = start(&[]);
+    server.send(Signal::USR1);
+    let id = server.id();
     assert_eq!(server.log_line(), format!("process {id}: 0 connections"));
     let mut clients = ["", "00000", "0000000012hello", "0000000010sleep 5000"].map(|start| {
-        let mut client = server.connect();
+        let mut client = connect(&server);
         client.ask(b"hello");
         client.say(start);
         client
     });
     // What came before this was seen by the server.
-    server.connect().ask(b"sleep 50");
-    server.signal(Signal::USR1);
+    connect(&server).ask(b"sleep 50");
+    server.send(Signal::USR1);
     let heading = server.log_line();
     let expected = [
         "idle wanted=10 had=0",
@@ -362,12 +307,12 @@ fn no_connection_is_missing_from_the_status_or_says_something_else() {
 #[test]
 #[cfg(target_os = "linux")]
 fn the_status_of_several_processes_does_not_leave_one_out() {
-    let mut server = Server::start(&["--processes", "3"]);
+    let mut server = start(&["--processes", "3"]);
     assert!(server.log_line().contains("started the workers"));
-    let mut client = server.connect();
+    let mut client = connect(&server);
     client.ask(b"hello");
     client.say("00000");
-    server.signal(Signal::USR1);
+    server.send(Signal::USR1);
     let mut lines: Vec<String> = (0..4).map(|_| server.log_line()).collect();
     lines.sort();
     let peer = client.stream.local_addr().unwrap();
@@ -380,8 +325,8 @@ fn the_status_of_several_processes_does_not_leave_one_out() {
 
 #[test]
 fn a_log_line_does_not_lack_its_file_and_line() {
-    let mut server = Server::start_command(framed("serve", &[]).env("RUST_LOG", "debug"));
-    let mut client = server.connect();
+    let mut server = Server::start(framed("serve", &[]).env("RUST_LOG", "debug"));
+    let mut client = connect(&server);
     client.ask(b"hello");
     let peer = client.stream.local_addr().unwrap();
     drop(client);
@@ -394,7 +339,7 @@ fn a_log_line_does_not_lack_its_file_and_line() {
 
 #[test]
 fn an_interrupt_does_not_lose_a_request_or_wait_for_half_of_one() {
-    let mut server = Server::start(&[]);
+    let server = start(&[]);
     let mut clients = [
         "",
         "0000000012hello",
@@ -402,34 +347,32 @@ fn an_interrupt_does_not_lose_a_request_or_wait_for_half_of_one() {
         "0000000009sleep 5000000000002ok",
     ]
     .map(|start| {
-        let mut client = server.connect();
+        let mut client = connect(&server);
         client.ask(b"hello");
         client.say(start);
         client
     });
-    server.connect().ask(b"sleep 50");
-    server.signal(Signal::INT);
+    connect(&server).ask(b"sleep 50");
+    server.send(Signal::INT);
     let [idle, half, working, both] = &mut clients;
     assert_eq!(idle.rest(), b"");
     assert_eq!(half.rest(), b"");
     assert_eq!(working.rest(), frame(b""));
     assert_eq!(both.rest(), [frame(b""), frame(b"ok")].concat());
-    assert!(TcpStream::connect(server.address).is_err());
-    let mut log = String::new();
-    server.log.read_to_string(&mut log).unwrap();
-    assert!(server.child.wait().unwrap().success());
+    assert!(TcpStream::connect(server.address()).is_err());
+    let log = server.finish().log_of_success();
     assert!(log.contains(" cut=0"), "{log}");
 }
 
 #[test]
 fn send_does_not_alter_what_goes_in_or_comes_out() {
-    let server = Server::start(&[]);
+    let server = start(&[]);
     for (input, reply) in [
         (pattern(10_000_000), pattern(10_000_000)),
         (b"sleep 1".to_vec(), Vec::new()),
         (b"repeat 3 x".to_vec(), b"xxx".to_vec()),
     ] {
-        let output = server.sent(&input);
+        let output = sent(&server, &input);
         assert!(output.status.success() && output.stderr.is_empty());
         assert!(output.stdout == reply, "{} bytes", output.stdout.len());
     }
@@ -437,9 +380,9 @@ fn send_does_not_alter_what_goes_in_or_comes_out() {
 
 #[test]
 fn send_does_not_call_a_failure_a_reply() {
-    let server = Server::start(&[]);
+    let server = start(&[]);
     for request in [&b""[..], b"fail"] {
-        let output = server.sent(request);
+        let output = sent(&server, request);
         assert_eq!(output.status.code(), Some(1));
         assert_eq!(output.stdout, b"");
     }
@@ -457,7 +400,7 @@ fn send_does_not_call_a_failure_a_reply() {
         assert_eq!(output.stdout, b"");
         serving.join().unwrap();
     }
-    let port = server.address.port().to_string();
+    let port = server.address().port().to_string();
     drop(server);
     let output = send(&["--port", &port], b"hello");
     let message = String::from_utf8(output.stderr).unwrap();

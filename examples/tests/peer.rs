@@ -3,15 +3,15 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use examples::bencode_write::dictionary;
 use examples::info_hash::InfoHash;
-use rustix::process::{Pid, Signal, kill_process};
 use sha1::{Digest, Sha1};
+use test_support::{Server, Signal};
 
 /// Longer than anything here takes: who waits for it has found a bug.
 const TOO_LONG: Duration = Duration::from_secs(20);
@@ -47,6 +47,7 @@ struct Torrent {
     file: PathBuf,
     info_hash: InfoHash,
     name: &'static str,
+    info: Vec<u8>,
     content: Vec<u8>,
 }
 
@@ -63,18 +64,25 @@ impl Torrent {
             info.integer("piece length", PIECE);
             info.bytes("pieces", hashes);
         });
-        let mut torrent = Vec::new();
-        dictionary(&mut torrent, |torrent| {
-            torrent.entry("info", |out| out.extend_from_slice(&info));
-        });
-        let file = folder.0.join(format!("{name}.torrent"));
-        fs::write(&file, torrent).unwrap();
-        Torrent {
-            file,
+        let torrent = Torrent {
+            file: folder.0.join(format!("{name}.torrent")),
             info_hash: InfoHash::of(&info),
             name,
+            info,
             content,
-        }
+        };
+        torrent.write("");
+        torrent
+    }
+
+    /// Writes the torrent file.
+    fn write(&self, tracker: &str) {
+        let mut torrent = Vec::new();
+        dictionary(&mut torrent, |torrent| {
+            torrent.bytes("announce", tracker);
+            torrent.entry("info", |out| out.extend_from_slice(&self.info));
+        });
+        fs::write(&self.file, torrent).unwrap();
     }
 
     fn put_into(&self, folder: &Path) {
@@ -87,77 +95,38 @@ impl Torrent {
     }
 }
 
-/// A running peer, which is killed when it goes out of scope.
-struct Peer {
-    child: Child,
-    address: SocketAddr,
-    output: BufReader<ChildStdout>,
+fn start(flags: &[&str], torrents: &[&Torrent], folder: &Path) -> Server {
+    Server::start(&mut peer(flags, torrents, folder))
 }
 
-impl Peer {
-    fn start(flags: &[&str], torrents: &[&Torrent], folder: &Path) -> Peer {
-        let mut child = peer(flags, torrents, folder)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        output.read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening on ").unwrap();
-        Peer {
-            address: address.parse().unwrap(),
-            child,
-            output,
-        }
-    }
-
-    /// One that has everything, and has looked at it.
-    fn seed(torrents: &[&Torrent], folder: &Path) -> Peer {
-        torrents.iter().for_each(|torrent| torrent.put_into(folder));
-        let mut seed = Peer::start(&[], torrents, folder);
-        for _ in torrents {
-            seed.line_with("complete");
-        }
-        seed
-    }
-
-    fn line_with(&mut self, text: &str) -> String {
-        loop {
-            let mut line = String::new();
-            assert_ne!(self.output.read_line(&mut line).unwrap(), 0, "no {text}");
-            if line.contains(text) {
-                return line;
-            }
-        }
-    }
-
-    fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(TOO_LONG)).unwrap();
-        stream.set_write_timeout(Some(TOO_LONG)).unwrap();
-        stream
-    }
-
-    /// Interrupts it; what it says last.
-    fn finish(mut self) -> String {
-        kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
-        let mut rest = String::new();
-        self.output.read_to_string(&mut rest).unwrap();
-        assert!(self.child.wait().unwrap().success());
-        rest
-    }
+/// A peer that has everything, and has looked at it.
+fn seed(torrents: &[&Torrent], folder: &Path) -> Server {
+    torrents.iter().for_each(|torrent| torrent.put_into(folder));
+    let mut seed = start(&[], torrents, folder);
+    torrents
+        .iter()
+        .for_each(|_| seed.wait_for_output("complete"));
+    seed
 }
 
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn connect(seed: &Server) -> TcpStream {
+    let stream = TcpStream::connect(seed.address()).unwrap();
+    stream.set_read_timeout(Some(TOO_LONG)).unwrap();
+    stream.set_write_timeout(Some(TOO_LONG)).unwrap();
+    stream
+}
+
+/// Interrupts it; all that it has said.
+fn finish(peer: Server) -> String {
+    peer.send(Signal::INT);
+    let ending = peer.finish();
+    assert!(ending.status.success(), "{}", ending.log);
+    ending.output
 }
 
 fn peer(flags: &[&str], torrents: &[&Torrent], folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_peer"));
-    command.args(["--port", "0", "--no-announce"]).args(flags);
+    command.arg("--no-announce").args(flags);
     command
         .args(torrents.iter().map(|torrent| &torrent.file))
         .arg(folder);
@@ -165,10 +134,11 @@ fn peer(flags: &[&str], torrents: &[&Torrent], folder: &Path) -> Command {
     command
 }
 
-fn download(seed: &Peer, torrents: &[&Torrent], folder: &Path) -> Output {
-    let seed = seed.address.to_string();
+fn download(seed: &Server, torrents: &[&Torrent], folder: &Path) -> Output {
+    let seed = seed.address().to_string();
     let flags = ["--seed-time", "0", "--connect", &seed];
-    peer(&flags, torrents, folder).output().unwrap()
+    let mut peer = peer(&flags, torrents, folder);
+    peer.args(["--port", "0"]).output().unwrap()
 }
 
 fn handshake(info_hash: &InfoHash) -> Vec<u8> {
@@ -192,7 +162,7 @@ fn rest(mut stream: &TcpStream) -> Vec<u8> {
 fn a_download_is_not_another_than_its_seed() {
     let folder = Folder::new("download");
     let torrent = Torrent::new(&folder, "film.mkv", 1_000_001);
-    let seed = Peer::seed(&[&torrent], &folder.within("seed"));
+    let seed = seed(&[&torrent], &folder.within("seed"));
     let target = folder.within("target");
     let output = download(&seed, &[&torrent], &target);
     let said = String::from_utf8(output.stdout).unwrap();
@@ -202,7 +172,7 @@ fn a_download_is_not_another_than_its_seed() {
         said.contains("31/31 pieces  1000001 bytes down  0 up  0 wasted"),
         "{said}"
     );
-    assert!(seed.finish().contains("1000001 up"));
+    assert!(finish(seed).contains("1000001 up"));
 }
 
 #[test]
@@ -213,21 +183,21 @@ fn two_torrents_do_not_need_two_ports() {
         Torrent::new(&folder, "other", 200_000),
     ];
     let both = [&torrents[0], &torrents[1]];
-    let seed = Peer::seed(&both, &folder.within("seed"));
+    let seed = seed(&both, &folder.within("seed"));
     let target = folder.within("target");
     let output = download(&seed, &both, &target);
     assert!(output.status.success());
     torrents
         .iter()
         .for_each(|torrent| torrent.assert_is_in(&target));
-    seed.finish();
+    finish(seed);
 }
 
 #[test]
 fn what_is_here_and_right_is_kept_and_what_is_wrong_is_not() {
     let folder = Folder::new("resume");
     let torrent = Torrent::new(&folder, "film.mkv", 10 * PIECE);
-    let seed = Peer::seed(&[&torrent], &folder.within("seed"));
+    let seed = seed(&[&torrent], &folder.within("seed"));
     let target = folder.within("target");
     torrent.put_into(&target);
     let mut found = torrent.content.clone();
@@ -245,8 +215,8 @@ fn what_is_here_and_right_is_kept_and_what_is_wrong_is_not() {
 fn a_handshake_is_answered_after_its_48th_byte_and_garbage_is_not() {
     let folder = Folder::new("handshake");
     let torrent = Torrent::new(&folder, "film.mkv", 100_000);
-    let seed = Peer::seed(&[&torrent], &folder.within("seed"));
-    let mut probe = seed.connect();
+    let seed = seed(&[&torrent], &folder.within("seed"));
+    let mut probe = connect(&seed);
     probe
         .write_all(&handshake(&torrent.info_hash)[..48])
         .unwrap();
@@ -256,19 +226,19 @@ fn a_handshake_is_answered_after_its_48th_byte_and_garbage_is_not() {
     assert_eq!(answer[28..48], torrent.info_hash.0);
     let unknown = handshake(&InfoHash([9; 20]));
     for garbage in [&b"\xee"[..], b"GET / HTTP/1.0\r\n\r\n", &unknown] {
-        let mut stream = seed.connect();
+        let mut stream = connect(&seed);
         stream.write_all(garbage).unwrap();
         assert!(rest(&stream).is_empty(), "{garbage:?}");
     }
     drop(probe);
-    seed.finish();
+    finish(seed);
 }
 
 #[test]
 fn a_peer_that_breaks_the_rules_is_closed_after_what_it_was_due() {
     let folder = Folder::new("rules");
     let torrent = Torrent::new(&folder, "film.mkv", 100_000);
-    let seed = Peer::seed(&[&torrent], &folder.within("seed"));
+    let seed = seed(&[&torrent], &folder.within("seed"));
     // What a seed of four pieces says at first.
     let bitfield = [0, 0, 0, 2, 5, 0xf0];
     for wrong in [
@@ -278,20 +248,20 @@ fn a_peer_that_breaks_the_rules_is_closed_after_what_it_was_due() {
         &[0, 0, 0, 5, 4, 0, 0, 0, 4],
         &[0, 0, 0, 13, 6, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0x40, 0],
     ] {
-        let mut stream = seed.connect();
+        let mut stream = connect(&seed);
         stream.write_all(&handshake(&torrent.info_hash)).unwrap();
         stream.write_all(wrong).unwrap();
         assert_eq!(rest(&stream)[68..], bitfield, "{wrong:?}");
     }
-    seed.finish();
+    finish(seed);
 }
 
 #[test]
 fn requests_are_answered_and_not_before_we_may_ask() {
     let folder = Folder::new("requests");
     let torrent = Torrent::new(&folder, "film.mkv", 100_000);
-    let seed = Peer::seed(&[&torrent], &folder.within("seed"));
-    let mut stream = seed.connect();
+    let seed = seed(&[&torrent], &folder.within("seed"));
+    let mut stream = connect(&seed);
     stream.write_all(&handshake(&torrent.info_hash)).unwrap();
     let request = |begin: u16| {
         [
@@ -312,7 +282,45 @@ fn requests_are_answered_and_not_before_we_may_ask() {
     stream.read_exact(&mut answer).unwrap();
     assert_eq!(answer[..13], [0, 0, 0, 18, 7, 0, 0, 0, 1, 0, 0, 1, 244]);
     assert_eq!(answer[13..], torrent.content[PIECE + 500..][..9]);
-    seed.finish();
+    finish(seed);
+}
+
+/// Even if it ends before there was time to say so.
+#[test]
+fn a_tracker_is_told_of_the_beginning_the_end_of_the_download_and_the_end() {
+    let folder = Folder::new("events");
+    let torrent = Torrent::new(&folder, "film.mkv", 100_000);
+    let seed = seed(&[&torrent], &folder.within("seed"));
+    let tracker = TcpListener::bind("127.0.0.1:0").unwrap();
+    torrent.write(&format!(
+        "http://{}/announce",
+        tracker.local_addr().unwrap()
+    ));
+    let target = folder.within("target");
+    let mut leech = Command::new(env!("CARGO_BIN_EXE_peer"))
+        .args(["--port", "0", "--seed-time", "0"])
+        .args([&torrent.file, &target])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    for event in ["started", "completed", "stopped"] {
+        let (stream, _) = tracker.accept().unwrap();
+        stream.set_read_timeout(Some(TOO_LONG)).unwrap();
+        let mut head = BufReader::new(&stream).lines().map(Result::unwrap);
+        let request = head.next().unwrap();
+        assert!(request.contains(&format!("&event={event}")), "{request}");
+        head.find(String::is_empty).unwrap();
+        let mut body = b"d8:intervali1800e5:peers6:\x7f\0\0\x01".to_vec();
+        body.extend(seed.address().port().to_be_bytes());
+        body.push(b'e');
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        (&stream)
+            .write_all(&[answer.as_bytes(), &body].concat())
+            .unwrap();
+    }
+    assert!(leech.wait().unwrap().success());
+    torrent.assert_is_in(&target);
+    finish(seed);
 }
 
 #[test]
@@ -321,7 +329,7 @@ fn a_peer_that_is_not_there_is_called_again() {
     let torrent = Torrent::new(&folder, "film.mkv", 100_000);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let leech = Peer::start(
+    let leech = start(
         &["--connect", &address],
         &[&torrent],
         &folder.within("target"),
@@ -334,7 +342,7 @@ fn a_peer_that_is_not_there_is_called_again() {
         stream.read_exact(&mut greeting).unwrap();
         assert_eq!(greeting[28..48], torrent.info_hash.0);
     }
-    assert!(leech.finish().contains("0/4 pieces"));
+    assert!(finish(leech).contains("0/4 pieces"));
 }
 
 #[test]
@@ -343,7 +351,7 @@ fn what_cannot_be_used_is_named() {
     let torrent = Torrent::new(&folder, "film.mkv", 100_000);
     let target = folder.within("target");
     let says = |command: &mut Command| {
-        let output = command.output().unwrap();
+        let output = command.args(["--port", "0"]).output().unwrap();
         assert!(!output.status.success());
         String::from_utf8(output.stderr).unwrap()
     };
@@ -351,6 +359,14 @@ fn what_cannot_be_used_is_named() {
     let said = says(&mut peer(&[], &[&torrent], &target));
     assert!(
         said.ends_with("film.mkv: longer than in the torrent\n"),
+        "{said}"
+    );
+    let other = Torrent::new(&folder, "album.flac", 5);
+    fs::copy(&torrent.file, &other.file).unwrap();
+    fs::remove_file(target.join("film.mkv")).unwrap();
+    let said = says(&mut peer(&[], &[&torrent, &other], &target));
+    assert!(
+        said.contains("two of the torrents are called film.mkv"),
         "{said}"
     );
     fs::write(&torrent.file, b"d4:info").unwrap();

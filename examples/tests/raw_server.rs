@@ -1,95 +1,38 @@
 //! The program `raw_server` as its clients see it, with each of its three handlers.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use test_support::{Server, Signal};
 
 /// Longer than anything here takes: who waits for it has found a bug.
 const TOO_LONG: Duration = Duration::from_secs(60);
 
-/// A running server, which is killed when it goes out of scope.
-struct Server {
-    child: Child,
-    address: SocketAddr,
+fn start(arguments: &str) -> Server {
+    Server::start(raw_server().args(arguments.split(' ')))
 }
 
-impl Server {
-    fn start(arguments: &str) -> Server {
-        Server::spawn(
-            &mut Command::new(env!("CARGO_BIN_EXE_raw_server")),
-            arguments,
-        )
-    }
-
-    /// A server that may have 20 descriptors, of which it needs a dozen for itself.
-    fn start_with_few_descriptors(arguments: &str) -> Server {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", r#"ulimit -n 20; exec "$0" "$@""#]);
-        shell.arg(env!("CARGO_BIN_EXE_raw_server"));
-        Server::spawn(&mut shell, arguments)
-    }
-
-    fn spawn(command: &mut Command, arguments: &str) -> Server {
-        let mut child = command
-            .args(["--port", "0"])
-            .args(arguments.split(' '))
-            .env_remove("RUST_LOG")
-            .env("NO_COLOR", "1")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        stdout.read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening on ").unwrap();
-        let scheme = if arguments.contains("http") {
-            "http://"
-        } else {
-            ""
-        };
-        let address = address.strip_prefix(scheme).unwrap().parse().unwrap();
-        Server { child, address }
-    }
-
-    fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(TOO_LONG)).unwrap();
-        stream.set_write_timeout(Some(TOO_LONG)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        stream
-    }
-
-    /// Sends a request and reads the answer to its end.
-    fn ask(&self, request: &str) -> String {
-        let mut stream = self.connect();
-        stream.write_all(request.as_bytes()).unwrap();
-        read_to_end(&mut stream)
-    }
-
-    fn send(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// Waits for the end of the process; returns how it ended and what it logged.
-    fn finish(mut self) -> (ExitStatus, String) {
-        let mut log = String::new();
-        let mut stderr = self.child.stderr.take().unwrap();
-        stderr.read_to_string(&mut log).unwrap();
-        (self.child.wait().unwrap(), log)
-    }
+fn raw_server() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_raw_server"))
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+fn connect(server: &Server) -> TcpStream {
+    let stream = TcpStream::connect(server.address()).unwrap();
+    stream.set_read_timeout(Some(TOO_LONG)).unwrap();
+    stream.set_write_timeout(Some(TOO_LONG)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+/// Sends a request and reads the answer to its end.
+fn ask(server: &Server, request: &str) -> String {
+    let mut stream = connect(server);
+    stream.write_all(request.as_bytes()).unwrap();
+    read_to_end(&mut stream)
 }
 
 fn read_to_end(stream: &mut TcpStream) -> String {
@@ -120,7 +63,7 @@ fn pattern(length: usize) -> Vec<u8> {
 
 #[test]
 fn echo_answers_what_came_together_with_the_end() {
-    let server = Server::start("--handler echo");
+    let server = start("--handler echo");
     for length in [
         0,
         1,
@@ -130,7 +73,7 @@ fn echo_answers_what_came_together_with_the_end() {
         32 * 1024 + 1,
         64 * 1024,
     ] {
-        let (mut stream, bytes) = (server.connect(), pattern(length));
+        let (mut stream, bytes) = (connect(&server), pattern(length));
         stream.write_all(&bytes).unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
         let mut answer = Vec::new();
@@ -141,8 +84,8 @@ fn echo_answers_what_came_together_with_the_end() {
 
 #[test]
 fn echo_holds_back_a_client_that_does_not_read_and_loses_nothing() {
-    let server = Server::start("--handler echo");
-    let (mut reader, bytes) = (server.connect(), pattern(32 * 1024 * 1024));
+    let server = start("--handler echo");
+    let (mut reader, bytes) = (connect(&server), pattern(32 * 1024 * 1024));
     let mut writer = reader.try_clone().unwrap();
     // Both sides' kernel buffers and the server's queue fill up, and then it reads no more.
     let mut sent = 0;
@@ -173,11 +116,11 @@ fn echo_holds_back_a_client_that_does_not_read_and_loses_nothing() {
 
 #[test]
 fn frames_come_back_wherever_they_are_cut() {
-    let server = Server::start("--handler frames");
+    let server = start("--handler frames");
     let payloads: [&[u8]; 4] = [b"", b"a", b"hello", &[0, 0, 0, 9]];
     let frames = payloads.map(|payload| [&(payload.len() as u32).to_be_bytes(), payload].concat());
     let bytes = frames.concat();
-    let mut stream = server.connect();
+    let mut stream = connect(&server);
     for cut in 0..=bytes.len() {
         stream.write_all(&bytes[..cut]).unwrap();
         // What is whole comes back now, so that the server is known to have seen the cut.
@@ -196,9 +139,9 @@ fn frames_come_back_wherever_they_are_cut() {
 
 #[test]
 fn frames_up_to_the_limit_come_back_and_larger_ones_end_the_connection() {
-    let server = Server::start("--handler frames");
+    let server = start("--handler frames");
     let largest = [&[0, 16, 0, 0], &*pattern(1024 * 1024)].concat();
-    let mut stream = server.connect();
+    let mut stream = connect(&server);
     let mut writer = stream.try_clone().unwrap();
     let writing = thread::spawn(move || writer.write_all(&largest).unwrap());
     let mut answer = vec![0; 4 + 1024 * 1024];
@@ -216,7 +159,7 @@ fn frames_up_to_the_limit_come_back_and_larger_ones_end_the_connection() {
     );
     server.send(Signal::TERM);
     drop(stream);
-    let (_, log) = server.finish();
+    let log = server.finish().log;
     assert!(
         log.contains("WARN") && log.contains("length=1048577"),
         "{log}"
@@ -225,8 +168,8 @@ fn frames_up_to_the_limit_come_back_and_larger_ones_end_the_connection() {
 
 #[test]
 fn http_answers_get_and_head() {
-    let server = Server::start("--handler http");
-    let answer = server.ask("GET / HTTP/1.0\r\n\r\n");
+    let server = start("--handler http");
+    let answer = ask(&server, "GET / HTTP/1.0\r\n\r\n");
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.0 200 OK\r\n"), "{head}");
     assert!(
@@ -234,21 +177,21 @@ fn http_answers_get_and_head() {
         "{head}"
     );
     let request = "HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    assert_eq!(server.ask(request), format!("{head}\r\n\r\n"));
-    let answer = server.ask("GET /nowhere HTTP/1.0\r\n\r\n");
+    assert_eq!(ask(&server, request), format!("{head}\r\n\r\n"));
+    let answer = ask(&server, "GET /nowhere HTTP/1.0\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.0 404 "), "{answer}");
 }
 
 #[test]
 fn http_refuses_what_it_does_not_understand() {
-    let server = Server::start("--handler http");
+    let server = start("--handler http");
     for (request, status) in [
         ("nonsense\r\n\r\n", "400"),
         ("GET / HTTP/1.0\r\nno colon\r\n\r\n", "400"),
         ("\r\n\r\n", "400"),
         ("DELETE / HTTP/1.0\r\n\r\n", "501"),
     ] {
-        let answer = server.ask(request);
+        let answer = ask(&server, request);
         assert!(
             answer.starts_with(&format!("HTTP/1.0 {status} ")),
             "{request:?}: {answer}"
@@ -258,8 +201,8 @@ fn http_refuses_what_it_does_not_understand() {
 
 #[test]
 fn http_takes_a_request_byte_by_byte_and_from_a_client_that_half_closes() {
-    let server = Server::start("--handler http");
-    let mut stream = server.connect();
+    let server = start("--handler http");
+    let mut stream = connect(&server);
     for byte in "GET / HTTP/1.0\r\nAccept: */*\r\n\r\n".bytes() {
         stream.write_all(&[byte]).unwrap();
     }
@@ -267,7 +210,7 @@ fn http_takes_a_request_byte_by_byte_and_from_a_client_that_half_closes() {
     let answer = read_to_end(&mut stream);
     assert!(answer.starts_with("HTTP/1.0 200 OK\r\n"), "{answer}");
 
-    let mut stream = server.connect();
+    let mut stream = connect(&server);
     stream.write_all(b"GET / HTTP/1.0\r\nAccept").unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     assert_eq!(
@@ -280,27 +223,27 @@ fn http_takes_a_request_byte_by_byte_and_from_a_client_that_half_closes() {
 /// Closing over unread input makes a reset, which destroys an answer on its way.
 #[test]
 fn http_answers_a_head_without_end_and_lets_the_client_read_that() {
-    let server = Server::start("--handler http");
-    let mut stream = server.connect();
+    let server = start("--handler http");
+    let mut stream = connect(&server);
     let head = format!("GET / HTTP/1.0\r\nCookie: {}", "a".repeat(100_000));
     stream.write_all(head.as_bytes()).unwrap();
     let answer = read_to_end(&mut stream);
     assert!(answer.starts_with("HTTP/1.0 431 "), "{answer}");
     // Once another client is served, the server would have closed this connection if it did not
     // wait for us, and have answered the first of these by a reset.
-    server.ask("GET / HTTP/1.0\r\n\r\n");
+    ask(&server, "GET / HTTP/1.0\r\n\r\n");
     stream.write_all(b"more").unwrap();
     stream.write_all(b"and more").unwrap();
 }
 
 #[test]
 fn http_answers_later_from_another_thread() {
-    let server = Server::start("--handler http");
-    let mut early = server.connect();
+    let server = start("--handler http");
+    let mut early = connect(&server);
     early.write_all(b"GET /primes HTTP/1.0\r\n\r\n").unwrap();
     early.shutdown(Shutdown::Write).unwrap();
     // Gone before the answer is ready.
-    let mut gone = server.connect();
+    let mut gone = connect(&server);
     gone.write_all(b"GET /primes HTTP/1.0\r\n\r\n").unwrap();
     drop(gone);
     let answer = read_to_end(&mut early);
@@ -308,7 +251,7 @@ fn http_answers_later_from_another_thread() {
         answer.ends_with("\r\n\r\n9592 primes below 100000\n"),
         "{answer}"
     );
-    let answer = server.ask("HEAD /primes HTTP/1.0\r\n\r\n");
+    let answer = ask(&server, "HEAD /primes HTTP/1.0\r\n\r\n");
     assert!(
         answer.ends_with("\r\nContent-Length: 25\r\nConnection: close\r\n\r\n"),
         "{answer}"
@@ -317,14 +260,14 @@ fn http_answers_later_from_another_thread() {
 
 #[test]
 fn http_says_whether_it_can_reach_a_port_of_the_client() {
-    let server = Server::start("--handler http");
+    let server = start("--handler http");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let request = format!("GET /reachable/{port} HTTP/1.0\r\n\r\n");
-    let answer = server.ask(&request);
+    let answer = ask(&server, &request);
     assert!(answer.ends_with("\r\n\r\nreachable\n"), "{answer}");
     drop(listener);
-    let answer = server.ask(&request);
+    let answer = ask(&server, &request);
     assert!(
         answer.contains("\r\n\r\nnot reachable: Connection refused"),
         "{answer}"
@@ -333,23 +276,23 @@ fn http_says_whether_it_can_reach_a_port_of_the_client() {
 
 #[test]
 fn connections_beyond_the_limit_are_closed_until_one_has_ended() {
-    let server = Server::start("--handler echo --max-connections 2");
-    let (mut first, mut second) = (server.connect(), server.connect());
+    let server = start("--handler echo --max-connections 2");
+    let (mut first, mut second) = (connect(&server), connect(&server));
     exchange(&mut first, b"first");
     exchange(&mut second, b"second");
-    assert!(is_closed(&mut server.connect()));
+    assert!(is_closed(&mut connect(&server)));
     exchange(&mut first, b"as before");
 
     first.shutdown(Shutdown::Write).unwrap();
     assert!(is_closed(&mut first));
-    exchange(&mut server.connect(), b"third");
+    exchange(&mut connect(&server), b"third");
     exchange(&mut second, b"as before");
 }
 
 #[test]
 fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
-    let server = Server::start("--handler echo --timeout 1");
-    let (mut idle, mut busy) = (server.connect(), server.connect());
+    let server = start("--handler echo --timeout 1");
+    let (mut idle, mut busy) = (connect(&server), connect(&server));
     idle.set_nonblocking(true).unwrap();
     exchange(&mut busy, b"hello");
     let mut exchanges = 0_u64;
@@ -365,11 +308,11 @@ fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
 
 #[test]
 fn a_server_out_of_descriptors_serves_those_it_has_and_recovers() {
-    let server = Server::start_with_few_descriptors("--handler echo");
-    let mut first = server.connect();
+    let server = Server::start_with_descriptors(raw_server().args(["--handler", "echo"]), 20);
+    let mut first = connect(&server);
     exchange(&mut first, b"before");
     // Connecting succeeds for all of them, since the kernel does that; few are accepted.
-    let mut others: Vec<TcpStream> = (0..20).map(|_| server.connect()).collect();
+    let mut others: Vec<TcpStream> = (0..20).map(|_| connect(&server)).collect();
     let mut last = others.pop().unwrap();
     last.write_all(b"when you can").unwrap();
     exchange(&mut first, b"meanwhile");
@@ -381,18 +324,17 @@ fn a_server_out_of_descriptors_serves_those_it_has_and_recovers() {
 
     server.send(Signal::TERM);
     drop((first, last));
-    let (status, log) = server.finish();
-    assert!(status.success(), "{status}");
+    let log = server.finish().log_of_success();
     assert_eq!(log.matches("cannot accept").count(), 1, "{log}");
 }
 
 #[test]
 fn a_signal_stops_accepting_lets_output_go_out_and_ends_with_success() {
     for signal in [Signal::TERM, Signal::INT] {
-        let server = Server::start("--handler echo");
-        let (mut stream, bytes) = (server.connect(), pattern(1024 * 1024));
+        let server = start("--handler echo");
+        let (mut stream, bytes) = (connect(&server), pattern(1024 * 1024));
         exchange(&mut stream, b"hello");
-        let mut idle = server.connect();
+        let mut idle = connect(&server);
         // It comes back as fast as the kernel buffers allow, so the rest is queued by now.
         stream.write_all(&bytes[..256 * 1024]).unwrap();
         while stream.peek(&mut [0]).unwrap() == 0 {}
@@ -401,21 +343,19 @@ fn a_signal_stops_accepting_lets_output_go_out_and_ends_with_success() {
             is_closed(&mut idle),
             "a connection with nothing queued ends at once"
         );
-        assert!(TcpStream::connect(server.address).is_err());
+        assert!(TcpStream::connect(server.address()).is_err());
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
         assert!(bytes.starts_with(&answer), "{} bytes", answer.len());
         drop((stream, idle));
-        let (status, log) = server.finish();
-        assert!(status.success(), "{status} {log}");
-        assert_eq!(log, "");
+        assert_eq!(server.finish().log_of_success(), "");
     }
 }
 
 #[test]
 fn clients_that_never_close_delay_the_end_only_for_a_while_and_a_second_signal_not_at_all() {
-    let servers = [(); 2].map(|()| Server::start("--handler echo"));
-    let mut clients = servers.each_ref().map(Server::connect);
+    let servers = [(); 2].map(|()| start("--handler echo"));
+    let mut clients = servers.each_ref().map(connect);
     for (server, client) in servers.iter().zip(&mut clients) {
         exchange(client, b"hello");
         server.send(Signal::TERM);
@@ -423,13 +363,9 @@ fn clients_that_never_close_delay_the_end_only_for_a_while_and_a_second_signal_n
     }
     let [mut patient, impatient] = servers;
     impatient.send(Signal::TERM);
-    assert!(impatient.finish().0.success());
-    assert_eq!(
-        patient.child.try_wait().unwrap(),
-        None,
-        "its client has not closed"
-    );
-    assert!(patient.finish().0.success());
+    impatient.finish().log_of_success();
+    assert!(!patient.has_ended(), "its client has not closed");
+    patient.finish_within(TOO_LONG).log_of_success();
 }
 
 #[test]

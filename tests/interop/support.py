@@ -70,11 +70,11 @@ def programs():
 
 
 class Server:
-    """One of our programs, on a port that the system chooses."""
+    """One of our programs, on a port that the system chooses; `log` is its RUST_LOG."""
 
-    def __init__(self, name, *flags):
+    def __init__(self, name, *flags, log=""):
         command = [programs()[name], "--port", "0", *flags]
-        environment = {key: value for key, value in os.environ.items() if key != "RUST_LOG"}
+        environment = {**os.environ, "RUST_LOG": log}
         self.process = subprocess.Popen(
             command,
             env=environment,
@@ -171,8 +171,8 @@ class Case(unittest.TestCase):
 
     maxDiff = 1000
 
-    def serve(self, name, *flags):
-        server = Server(name, *flags)
+    def serve(self, name, *flags, log=""):
+        server = Server(name, *flags, log=log)
         self.addCleanup(server.kill)
         return server
 

@@ -1,10 +1,10 @@
 //! The chat room: who is heard, who is told, and who is put out.
 
-use squall_tests::{Client, Server, Signal};
+use squall_tests::{Client, Server, Signal, start};
 
 #[test]
 fn nothing_that_is_said_is_missed_by_anybody() {
-    let server = Server::example("chat");
+    let server = start("chat");
     let mut ann = join(&server, "ann", "ann");
     let mut bob = join(&server, "bob", "ann, bob");
     assert_eq!(ann.line(), "* bob joins");
@@ -23,7 +23,7 @@ fn nothing_that_is_said_is_missed_by_anybody() {
 
 #[test]
 fn a_name_is_not_given_twice_until_its_owner_has_left() {
-    let server = Server::example("chat");
+    let server = start("chat");
     let mut ann = join(&server, "ann", "ann");
     let mut other = server.connect();
     other.say("ann\n");
@@ -35,7 +35,7 @@ fn a_name_is_not_given_twice_until_its_owner_has_left() {
 
 #[test]
 fn what_is_not_a_name_is_not_shown_to_others() {
-    let server = Server::example("chat");
+    let server = start("chat");
     let mut ann = join(&server, "ann", "ann");
     let too_long = "x".repeat(21);
     for name in ["", " ", "two words", "\x1b[2J", "*", &too_long] {
@@ -51,7 +51,7 @@ fn what_is_not_a_name_is_not_shown_to_others() {
 
 #[test]
 fn a_line_without_end_does_not_fill_the_memory() {
-    let server = Server::example("chat");
+    let server = start("chat");
     let mut ann = join(&server, "ann", "ann");
     let mut bob = join(&server, "bob", "ann, bob");
     assert_eq!(ann.line(), "* bob joins");
@@ -62,7 +62,7 @@ fn a_line_without_end_does_not_fill_the_memory() {
 
 #[test]
 fn who_vanishes_does_not_stay_in_the_room() {
-    let server = Server::example("chat");
+    let server = start("chat");
     let mut ann = join(&server, "ann", "ann");
     for _ in 0..20 {
         let bob = join(&server, "bob", "ann, bob");
@@ -79,7 +79,7 @@ fn who_vanishes_does_not_stay_in_the_room() {
 
 #[test]
 fn a_member_who_does_not_read_does_not_hold_up_the_others() {
-    let server = Server::example("chat");
+    let server = start("chat");
     let mut ann = join(&server, "ann", "ann");
     let mut bob = join(&server, "bob", "ann, bob");
     let mut idle = join(&server, "idle", "ann, bob, idle");

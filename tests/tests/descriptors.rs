@@ -5,12 +5,12 @@ use std::fs;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use squall_tests::{Client, Server, Signal};
+use squall_tests::{Client, Server, Signal, start_with_descriptors};
 
 #[test]
 fn a_flood_does_not_disturb_those_inside_or_lock_out_the_others_for_good() {
     for name in ["echo", "raw_server"] {
-        let mut server = Server::example_with_descriptors(name, 40);
+        let mut server = start_with_descriptors(name, 40);
         let mut inside: Vec<Client> = (0..20).map(|_| server.connect()).collect();
         inside
             .iter_mut()

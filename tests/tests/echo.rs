@@ -5,11 +5,11 @@ use std::thread;
 use std::time::Duration;
 
 use socket2::SockRef;
-use squall_tests::{Client, Server, Signal};
+use squall_tests::{Client, Signal, start};
 
 #[test]
 fn lines_sent_without_waiting_are_not_lost_or_reordered() {
-    let server = Server::example("echo");
+    let server = start("echo");
     let mut client = server.connect();
     let lines: String = (0..20_000).map(line).collect();
     let mut writer = client.socket().try_clone().unwrap();
@@ -21,7 +21,7 @@ fn lines_sent_without_waiting_are_not_lost_or_reordered() {
 
 #[test]
 fn a_line_does_not_come_back_in_pieces_before_its_end_has_arrived() {
-    let server = Server::example("echo");
+    let server = start("echo");
     let mut client = server.connect();
     for byte in "slowly".chars() {
         client.say(&byte.to_string());
@@ -38,7 +38,7 @@ fn a_line_does_not_come_back_in_pieces_before_its_end_has_arrived() {
 
 #[test]
 fn a_line_of_just_the_limit_is_not_refused() {
-    let server = Server::example("echo");
+    let server = start("echo");
     let mut client = server.connect();
     client.exchange(&"a".repeat(4095));
     client.exchange("and on");
@@ -46,7 +46,7 @@ fn a_line_of_just_the_limit_is_not_refused() {
 
 #[test]
 fn a_line_beyond_the_limit_does_not_stay_open_or_take_the_answers_before_it() {
-    let server = Server::example("echo");
+    let server = start("echo");
     let mut client = server.connect();
     client.say("before\n");
     client.say(&"a".repeat(4096));
@@ -64,7 +64,7 @@ fn a_line_beyond_the_limit_does_not_stay_open_or_take_the_answers_before_it() {
 
 #[test]
 fn a_client_that_half_closes_does_not_lose_its_answers() {
-    let server = Server::example("echo");
+    let server = start("echo");
     let mut client = server.connect();
     let lines: String = (0..1000).map(line).collect();
     client.say(&lines);
@@ -79,7 +79,7 @@ fn a_client_that_half_closes_does_not_lose_its_answers() {
 
 #[test]
 fn clients_do_not_wait_for_one_another() {
-    let server = Server::example("echo");
+    let server = start("echo");
     let mut clients: Vec<Client> = (0..200).map(|_| server.connect()).collect();
     for round in 0..20 {
         // Everybody has spoken before anybody is heard, and every second one has only begun to.
@@ -99,7 +99,7 @@ fn clients_do_not_wait_for_one_another() {
 
 #[test]
 fn clients_that_vanish_do_not_disturb_others_or_fill_the_log() {
-    let server = Server::example("echo");
+    let server = start("echo");
     let mut witness = server.connect();
     for round in 0..100 {
         let mut client = server.connect();
@@ -124,7 +124,7 @@ fn clients_that_vanish_do_not_disturb_others_or_fill_the_log() {
 
 #[test]
 fn a_client_that_does_not_read_is_not_answered_from_an_endless_memory() {
-    let server = Server::example("echo");
+    let server = start("echo");
     let mut client = server.connect();
     let lines: String = (0..400_000).map(line).collect();
     assert!(lines.len() > 32 * 1024 * 1024);

@@ -6,12 +6,12 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::Duration;
 
-use squall_tests::{Client, Server, Signal};
+use squall_tests::{Client, Server, Signal, start};
 
 #[test]
 fn idle_clients_do_not_delay_the_end() {
     for (signal, name) in [(Signal::INT, "echo"), (Signal::TERM, "echo")] {
-        let server = Server::example(name);
+        let server = start(name);
         let mut clients: Vec<Client> = (0..50).map(|_| server.connect()).collect();
         // Half of them have never said a word.
         clients[..25]
@@ -34,7 +34,7 @@ fn idle_clients_do_not_delay_the_end() {
 fn a_server_without_clients_does_not_wait_for_any() {
     for signal in [Signal::INT, Signal::TERM] {
         for name in ["echo", "chat", "raw_server"] {
-            let server = Server::example(name);
+            let server = start(name);
             server.send(signal);
             server.finish().log_of_success();
         }
@@ -45,7 +45,7 @@ fn a_server_without_clients_does_not_wait_for_any() {
 /// but not any more when the server is told to end.
 #[test]
 fn clients_that_were_let_go_do_not_delay_the_end() {
-    let server = Server::example("echo");
+    let server = start("echo");
     let mut client = server.connect();
     client.say(&"a line beyond the limit".repeat(200));
     assert_eq!(client.rest(), "");
@@ -58,7 +58,7 @@ fn clients_that_were_let_go_do_not_delay_the_end() {
 /// Stopped and continued, the server finds lines and the signal at the same time.
 #[test]
 fn lines_that_arrived_before_the_signal_are_not_dropped() {
-    let server = Server::example("echo");
+    let server = start("echo");
     let mut clients: Vec<Client> = (0..50).map(|_| server.connect()).collect();
     clients
         .iter_mut()
@@ -78,7 +78,7 @@ fn lines_that_arrived_before_the_signal_are_not_dropped() {
 
 #[test]
 fn a_room_does_not_close_without_a_word_or_wait_for_the_nameless() {
-    let server = Server::example("chat");
+    let server = start("chat");
     let mut ann = server.connect();
     ann.expect("your name? ");
     ann.say("ann\n");

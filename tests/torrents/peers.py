@@ -1,7 +1,5 @@
 """What tests of the peer need: a tracker that remembers, and peers that are scripts."""
 
-import itertools
-import os
 import random
 import socket
 import struct
@@ -10,18 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote_to_bytes
 
 from support import HOST, TOO_LONG
-from torrents import bencode
-
-# Several runs on one machine are not in each other's way.
-_addresses = (
-    "127.%d.%d.%d" % (50 + os.getpid() % 150, os.getpid() // 150 % 250, last)
-    for last in itertools.count(2)
-)
-
-
-def new_address():
-    """An address for one more peer."""
-    return next(_addresses)
+from torrents import bencode, new_address
 
 
 class Tracker:

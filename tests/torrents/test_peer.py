@@ -20,16 +20,13 @@ from peers import (
     ScriptedSeed,
     Tracker,
     Wire,
-    new_address,
 )
-from torrents import CLIENTS, Torrent
+from torrents import CLIENTS, MadeTorrent, Torrent, new_address, until
 
-# How long rates are measured. With 20 it is what the limiter promises, on a machine that is not
-# busy: PEER_RATE_SECONDS=20.
-RATE_SECONDS = float(os.environ.get("PEER_RATE_SECONDS", 5))
-
-# A machine that is busy stops us for longer than is made up for. Never is it too much.
-TOO_LITTLE = 0.02 if RATE_SECONDS >= 20 else 0.1
+# With PEER_RATE_STRICT=1 rates are measured alone, and for 20 s, and are what the limiter promises.
+# That takes a machine that does nothing else: what a busy one takes from us for more than a second
+# is not made up for. Without, they must not be too high, which no machine is too busy for.
+IS_STRICT = os.environ.get("PEER_RATE_STRICT", "") == "1"
 
 # Programs of others retry and tick in their own time.
 PATIENCE = 4 * TOO_LONG
@@ -50,6 +47,10 @@ class Swarm(Case):
     def new_folder(self):
         return tempfile.mkdtemp(dir=self.folder)
 
+    def needs_program(self, name):
+        if not shutil.which(name):
+            self.skipTest("%s is not installed" % name)
+
     def client(self, name, is_seed=False):
         """Another's program."""
         if not CLIENTS[name].is_here():
@@ -58,18 +59,17 @@ class Swarm(Case):
         self.addCleanup(client.kill)
         return client
 
-    def peer(self, folder, *flags, torrents=()):
+    def peer(self, folder, *flags, torrents=(), log=""):
         """Ours, on an address of its own."""
         paths = [torrent.path for torrent in torrents or [self.torrent]]
-        return self.serve("peer", "--address", new_address(), *flags, *paths, folder)
+        return self.serve("peer", "--address", new_address(), *flags, *paths, folder, log=log)
 
-    def seed(self, *flags, torrents=()):
+    def seed(self, *flags, torrents=(), log=""):
         torrents = torrents or [self.torrent]
         folder = self.new_folder()
         for torrent in torrents:
-            with open(os.path.join(folder, torrent.name), "wb") as file:
-                file.write(torrent.data)
-        seed = self.peer(folder, *flags, torrents=torrents)
+            torrent.put_into(folder)
+        seed = self.peer(folder, *flags, torrents=torrents, log=log)
         # First it looks at what it has.
         for _ in torrents:
             while "complete" not in (line := seed.process.stdout.readline()):
@@ -80,8 +80,7 @@ class Swarm(Case):
 
     def assertIsIn(self, folder, torrent=None):
         torrent = torrent or self.torrent
-        with open(os.path.join(folder, torrent.name), "rb") as file:
-            self.assertTrue(file.read() == torrent.data, "another file has arrived")
+        self.assertTrue(torrent.is_in(folder), "another file has arrived")
 
     def downloads(self, folder, *flags, torrents=()):
         """Ours has downloaded everything, and ends."""
@@ -128,6 +127,7 @@ class WithOthers(Swarm):
         leech, _, log = self.downloads(self.new_folder())
         self.assertNotIn("WARN", log)
         self.tracker.wait_for(leech.host, "started", self.SIZE)
+        self.tracker.wait_for(leech.host, "completed", 0)
         self.tracker.wait_for(leech.host, "stopped", 0)
 
     def upload_to(self, name):
@@ -168,6 +168,20 @@ class WithOthers(Swarm):
             self.assertIsIn(folder)
         for server in [seed, *ours]:
             self.ends_well(server)
+
+
+    def test_a_folder_that_mktorrent_has_described_is_not_downloaded_otherwise(self):
+        self.needs_program("mktorrent")
+        files = {"one": os.urandom(100_000), "two/three": os.urandom(70_001), "two/four": b"5"}
+        torrent = MadeTorrent(self.folder, files, self.tracker.url)
+        seed = self.seed(torrents=[torrent])
+        self.downloads(self.new_folder(), torrents=[torrent])
+        if CLIENTS["libtorrent"].is_here():
+            client = CLIENTS["libtorrent"](torrent, is_seed=False)
+            self.addCleanup(client.kill)
+            client.wait()
+            self.assertIsIn(client.folder, torrent)
+        self.ends_well(seed)
 
 
 class Alone(Swarm):
@@ -253,6 +267,10 @@ class Alone(Swarm):
 
 class UploadLimit(Swarm):
     LIMIT = 1_000_000
+    SECONDS = 20 if IS_STRICT else 4
+
+    # For run.py.
+    alone = IS_STRICT
 
     def test_one_does_not_get_more_than_the_limit(self):
         self.shares(1)
@@ -264,48 +282,55 @@ class UploadLimit(Swarm):
         self.shares(8)
 
     def shares(self, count):
-        seed = self.seed("--no-announce", "--upload-limit", str(self.LIMIT))
+        """What is compared are the seed's own accounts at one moment: those of the readers would
+        lack what lies in sockets because they have not come to read it."""
+        limit = ["--upload-limit", str(self.LIMIT)]
+        seed = self.seed("--no-announce", *limit, log="peer=debug")
         # All together ask for two megabytes ahead: we may be stopped for a while, and who asks for
         # nothing has no claim to what passes meanwhile.
         downloads = [Download(seed, self.torrent, 128 // count) for _ in range(count)]
+        start = time.monotonic()
         for download in downloads:
-            download.begun.wait(TOO_LONG)
-        before, start = [download.wire.received for download in downloads], time.monotonic()
-        # It takes this long by design: a rate is measured.
-        time.sleep(RATE_SECONDS)
-        after, end = [download.wire.received for download in downloads], time.monotonic()
+            download.begin()
+        enough = self.SECONDS * self.LIMIT
+        until("%d bytes have come" % enough, lambda: sum(d.wire.received for d in downloads) >= enough)
+        end = time.monotonic()
+        status, log = seed.finish()
+        last = time.monotonic()
+        self.assertEqual(status, 0, log)
         for download in downloads:
             download.finish()
-        shares = [last - first for first, last in zip(before, after)]
-        rate = sum(shares) / (end - start)
-        if RATE_SECONDS >= 20:
-            print("%d downloads: %.0f bytes/s, %s" % (count, rate, sorted(shares)))
-        self.assertLess(rate / self.LIMIT, 1.02)
-        self.assertGreater(rate / self.LIMIT, 1 - TOO_LITTLE)
+        shares = [int(up) for up in re.findall(r"out .*\bup=(\d+)", log)]
+        self.assertEqual(len(shares), count, log)
+        if IS_STRICT:
+            print("%d downloads: %.0f bytes/s, %s" % (count, sum(shares) / (end - start), sorted(shares)))
+            self.assertGreater(sum(shares), 0.98 * self.LIMIT * (end - start))
+        # No more than the time allows and one unit, of 10 ms.
+        self.assertLess(sum(shares), self.LIMIT * (last - start + 0.01))
         mean = sum(shares) / count
         for share in shares:
-            # Bytes arrive in units of 10 ms; one more or less does not count.
-            self.assertLess(abs(share - mean), 0.02 * mean + 2 * self.LIMIT / 100, shares)
-        self.ends_well(seed)
+            # Only whole blocks are counted.
+            self.assertLess(abs(share - mean), 0.02 * mean + 2 * BLOCK, shares)
 
 
 class Download:
-    """Asks for one block after the other, and looks at every byte."""
+    """Asks for one block after the other, and looks at every byte. It may ask when this is made, and
+    begins when it is told to."""
 
     def __init__(self, seed, torrent, ahead):
         self.ahead = ahead
         self.torrent = torrent
         self.wire = Wire.connect(new_address(), (seed.host, seed.port), torrent.info_hash)
-        self.begun = threading.Event()
-        self.is_over = False
+        self.wire.send(INTERESTED)
+        self.wire.expect(UNCHOKE)
         self.error = None
         self.thread = threading.Thread(target=self.run)
+
+    def begin(self):
         self.thread.start()
 
     def run(self):
         try:
-            self.wire.send(INTERESTED)
-            self.wire.expect(UNCHOKE)
             blocks = len(self.torrent.data) // BLOCK
             for number in range(self.ahead):
                 self.ask(number)
@@ -313,8 +338,10 @@ class Download:
                 start = number % blocks * BLOCK
                 body = self.wire.expect(PIECE)
                 assert body[8:] == self.torrent.data[start : start + BLOCK], "another block"
-                self.begun.set()
                 self.ask((number + self.ahead) % blocks)
+        except ConnectionError:
+            # The seed has ended.
+            pass
         except (OSError, AssertionError) as error:
             self.error = error
 
@@ -323,7 +350,6 @@ class Download:
         self.wire.send(REQUEST, piece, begin, BLOCK)
 
     def finish(self):
-        assert self.thread.is_alive(), self.error
-        self.wire.stream.shutdown(2)
         self.thread.join(TOO_LONG)
         self.wire.close()
+        assert not self.error, self.error

@@ -17,10 +17,11 @@ import time
 from functools import lru_cache
 from urllib.parse import quote_from_bytes
 
-from support import TOO_LONG
+from support import TOO_LONG, programs
 
-# aria2 tries encryption for seconds first, and Transmission lets nobody download for its first ten.
-EXCHANGE_TOO_LONG = 6 * TOO_LONG
+# aria2 tries encryption for seconds first, and Transmission lets nobody download for its first ten;
+# and several exchanges share the machine.
+EXCHANGE_TOO_LONG = 9 * TOO_LONG
 
 PIECE = 128 * 1024
 
@@ -59,6 +60,43 @@ class Torrent:
         with open(self.path, "wb") as file:
             file.write(bencode({"announce": announce, "info": info}))
 
+    def put_into(self, folder):
+        with open(os.path.join(folder, self.name), "wb") as file:
+            file.write(self.data)
+
+    def is_in(self, folder):
+        with open(os.path.join(folder, self.name), "rb") as file:
+            return file.read() == self.data
+
+
+class MadeTorrent:
+    """A folder of files, and its torrent as mktorrent makes it."""
+
+    def __init__(self, folder, files, announce):
+        self.folder = tempfile.mkdtemp(dir=folder)
+        self.name = "album"
+        self.files = files
+        self.put_into(self.folder)
+        self.path = os.path.join(self.folder, "a.torrent")
+        source = os.path.join(self.folder, self.name)
+        # Pieces of 32 KiB; private.
+        command = ["mktorrent", "-l", "15", "-p", "-a", announce, "-o", self.path, source]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+    def put_into(self, folder):
+        for name, data in self.files.items():
+            path = os.path.join(folder, self.name, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as file:
+                file.write(data)
+
+    def is_in(self, folder):
+        for name, data in self.files.items():
+            with open(os.path.join(folder, self.name, name), "rb") as file:
+                if file.read() != data:
+                    return False
+        return True
+
 
 class Client:
     """A running program that seeds or downloads a torrent. It is there when `start` returns."""
@@ -74,11 +112,10 @@ class Client:
         self.torrent = torrent
         self.is_seed = is_seed
         self.folder = tempfile.mkdtemp(dir=torrent.folder)
-        self.file = os.path.join(self.folder, "data.bin")
+        self.file = os.path.join(self.folder, torrent.name)
         if is_seed:
-            with open(self.file, "wb") as file:
-                file.write(torrent.data)
-        self.ip = "127.%d.%d.%d" % tuple(random.randint(1, 254) for _ in range(3))
+            torrent.put_into(self.folder)
+        self.ip = new_address()
         self.port = free_port(self.ip)
         with open(os.path.join(self.folder, "log"), "wb") as log:
             self.process = subprocess.Popen(
@@ -144,8 +181,14 @@ class CTorrent(Client):
 
     def command(self):
         # Hours to seed after the download.
-        command = ["ctorrent", "-i", self.ip, "-p", str(self.port), "-s", self.file]
-        return [*command, "-e", "1" if self.is_seed else "0", self.torrent.path]
+        how = ["-e", "0"]
+        if self.is_seed:
+            # Kilobytes per second. When several pieces come at once, aria2 sends one bitfield in
+            # place of a HAVE for each. ctorrent closes at a bitfield that is not the first message,
+            # and again when aria2 comes back and begins with two. So pieces come one by one.
+            how = ["-e", "1", "-U", "2000"]
+        where = ["-i", self.ip, "-p", str(self.port), "-s", self.file]
+        return ["ctorrent", *where, *how, self.torrent.path]
 
 
 class LibTorrent(Client):
@@ -159,6 +202,18 @@ class LibTorrent(Client):
         script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "libtorrent_peer.py")
         what = ["seed" if self.is_seed else "leech", self.ip, str(self.port)]
         return [python_with_libtorrent(), script, *what, self.torrent.path, self.folder]
+
+
+class Peer(Client):
+    """Ours."""
+
+    def program(self):
+        return programs()["peer"]
+
+    def command(self):
+        where = ["--address", self.ip, "--port", str(self.port)]
+        until_when = [] if self.is_seed else ["--seed-time", "0"]
+        return [self.program(), *where, *until_when, self.torrent.path, self.folder]
 
 
 class Transmission(Client):
@@ -211,6 +266,7 @@ CLIENTS = {
     "aria2": Aria2,
     "ctorrent": CTorrent,
     "libtorrent": LibTorrent,
+    "peer": Peer,
     "transmission": Transmission,
 }
 
@@ -225,6 +281,11 @@ def python_with_libtorrent():
         except (OSError, subprocess.CalledProcessError):
             pass
     return None
+
+
+def new_address():
+    """A loopback address that nobody else has: with three random numbers, nobody else will get it."""
+    return "127.%d.%d.%d" % tuple(random.randint(1, 254) for _ in range(3))
 
 
 def free_port(ip):

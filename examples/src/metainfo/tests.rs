@@ -54,7 +54,19 @@ fn several_files_lie_in_a_folder() {
 fn no_name_leads_out_of_the_folder() {
     let long = "x".repeat(256);
     for name in [
-        "", ".", "..", ".hidden", "~", "~root", "a/b", "/a", "a\\b", "a\0", &long,
+        "",
+        ".",
+        "..",
+        ".hidden",
+        "~",
+        "~root",
+        "a/b",
+        "/a",
+        "a\\b",
+        "a\0",
+        "a\x1b[2J",
+        "a\u{9b}1m",
+        &long,
     ] {
         let problem = "a name that no file should have";
         assert_eq!(
@@ -162,4 +174,10 @@ fn tiers_come_before_the_single_tracker() {
     let tiers = parse("8:announce1:u13:announce-listl1:xlel1:v1:wee");
     assert_eq!(tiers.trackers, [["v", "w"]]);
     assert!(tiers.is_private);
+}
+
+#[test]
+fn a_file_without_an_end_is_not_read_to_it() {
+    let error = read(Path::new("/dev/zero")).unwrap_err();
+    assert_eq!(error.to_string(), "/dev/zero: longer than any torrent");
 }

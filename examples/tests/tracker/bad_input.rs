@@ -1,10 +1,27 @@
-//! What bad input gets: a row of the table, a test.
+//! What bad input gets. Each row has a test; where it is not here, its file is named.
+//!
+//! | input | answer | test |
+//! |---|---|---|
+//! | no HTTP, too long a line or field, two lengths, another method | 400, 414, 431, 405, and closed | `what_is_no_http_is_refused_and_the_connection_closed` |
+//! | an unknown path | 404 | `an_unknown_path_is_404` |
+//! | an item without a value | as if it were empty | `an_item_without_a_value_is_not_an_error` |
+//! | an info hash, id, port, `left` or event that is missing or wrong, a bad escape | 200, a reason | `an_announce_that_is_not_complete_is_told_so` |
+//! | a torrent that is not allowed | 200, a reason | `what_is_not_on_the_list_is_refused_until_it_is` in `catalogue.rs` |
+//! | another key than before | 200, a reason, nothing changes | `another_key_changes_nothing`; `a_key_is_the_same_over_udp_and_http` in `udp.rs` |
+//! | fewer than no peers wanted, or no number; too many; none | 50; 200; none | `a_bad_number_of_peers_wanted_is_the_default` |
+//! | who was not there leaves | 200, nobody, no new swarm | `who_stops_what_is_not_known_creates_nothing` |
+//! | an unknown torrent, while all are allowed | a new swarm, up to a limit | `swarms_and_peers_have_a_limit` |
+//! | a scrape of what is not known | noughts, no new swarm | `a_scrape_of_what_is_not_known_has_noughts_as_over_udp` |
+//! | over UDP: what is short, or comes without its id | silence | `what_is_short_or_unproven_is_answered_with_silence` in `udp.rs` |
+//! | over UDP: what cannot be taken | an error | `what_cannot_be_taken_is_answered_with_an_error` in `udp.rs` |
+//!
+//! What peers say to each other has such a table in `src/bin/peer/tests/bad_input.rs`.
 
-use crate::server::{Server, announce};
+use crate::server::{Tracker, announce};
 
 #[test]
 fn what_is_no_http_is_refused_and_the_connection_closed() {
-    let server = Server::start(&[]);
+    let server = Tracker::start(&[]);
     let status = |request: &[u8]| String::from_utf8_lossy(&server.send(request)[..12]).into_owned();
     assert_eq!(status(b"\x13BitTorrent protocol\r\n\r\n"), "HTTP/1.1 400");
     let long = "a".repeat(10_000);
@@ -20,7 +37,7 @@ fn what_is_no_http_is_refused_and_the_connection_closed() {
 
 #[test]
 fn an_unknown_path_is_404() {
-    let server = Server::start(&[]);
+    let server = Tracker::start(&[]);
     for path in ["/nowhere", "/announce/", "/announce2", "//announce"] {
         assert_eq!(server.get(path).0, 404, "{path}");
     }
@@ -28,7 +45,7 @@ fn an_unknown_path_is_404() {
 
 #[test]
 fn an_item_without_a_value_is_not_an_error() {
-    let server = Server::start(&[]);
+    let server = Tracker::start(&[]);
     let answer = server.ask(&announce('a', 1, "left=1&x&&corrupt&event"));
     assert_eq!(answer.failure(), None);
 }
@@ -36,7 +53,7 @@ fn an_item_without_a_value_is_not_an_error() {
 /// Each with status 200, as clients do not show the body of others.
 #[test]
 fn an_announce_that_is_not_complete_is_told_so() {
-    let server = Server::start(&[]);
+    let server = Tracker::start(&[]);
     let (hash, id) = ("a".repeat(20), "b".repeat(20));
     let query = |hash: &str, id: &str, rest: &str| {
         format!("/announce?info_hash={hash}&peer_id={id}&{rest}")
@@ -79,7 +96,7 @@ fn an_announce_that_is_not_complete_is_told_so() {
 
 #[test]
 fn every_event_there_is_is_taken() {
-    let server = Server::start(&[]);
+    let server = Tracker::start(&[]);
     for event in ["", "started", "completed", "paused", "stopped"] {
         let answer = server.ask(&announce('a', 1, &format!("left=1&event={event}")));
         assert_eq!(answer.failure(), None, "{event}");
@@ -88,7 +105,7 @@ fn every_event_there_is_is_taken() {
 
 #[test]
 fn another_key_changes_nothing() {
-    let server = Server::start(&[]);
+    let server = Tracker::start(&[]);
     server.ask(&announce('a', 1, "left=1&key=mine"));
     for key in ["yours", "", "%6dind"] {
         for event in ["", "stopped"] {
@@ -112,7 +129,7 @@ fn another_key_changes_nothing() {
 
 #[test]
 fn a_bad_number_of_peers_wanted_is_the_default() {
-    let server = Server::start(&[]);
+    let server = Tracker::start(&[]);
     for peer in 1..=250 {
         server.ask(&announce('a', peer, "left=1&numwant=0"));
     }
@@ -146,7 +163,7 @@ fn a_bad_number_of_peers_wanted_is_the_default() {
 
 #[test]
 fn who_stops_what_is_not_known_creates_nothing() {
-    let server = Server::start(&[]);
+    let server = Tracker::start(&[]);
     let answer = server.ask(&announce('a', 1, "left=1&event=stopped"));
     assert_eq!((answer.failure(), answer.peers()), (None, vec![]));
     let scraped = server.ask(&format!("/scrape?info_hash={}", "b".repeat(20)));
@@ -156,7 +173,7 @@ fn who_stops_what_is_not_known_creates_nothing() {
 
 #[test]
 fn swarms_and_peers_have_a_limit() {
-    let server = Server::start(&["--max-swarms", "2", "--max-peers", "3"]);
+    let server = Tracker::start(&["--max-swarms", "2", "--max-peers", "3"]);
     let failure = |torrent, peer| server.ask(&announce(torrent, peer, "left=1")).failure();
     assert_eq!(
         [failure('a', 1), failure('b', 1), failure('a', 2)],
@@ -169,7 +186,7 @@ fn swarms_and_peers_have_a_limit() {
 
 #[test]
 fn a_scrape_of_what_is_not_known_has_noughts_as_over_udp() {
-    let server = Server::start(&[]);
+    let server = Tracker::start(&[]);
     let hash = "b".repeat(20);
     let answer = server.ask(&format!("/scrape?info_hash={hash}"));
     let value = answer.value();

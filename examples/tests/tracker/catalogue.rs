@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use rustix::process::Signal;
+use test_support::Signal;
 
-use crate::server::{Folder, Server, announce};
+use crate::server::{Folder, Tracker, announce};
 
 fn hex(torrent: char) -> String {
     format!("{:02x}", torrent as u32).repeat(20)
@@ -15,7 +15,7 @@ fn what_is_not_on_the_list_is_refused_until_it_is() {
     let folder = Folder::new("allowed");
     let list = folder.path("list");
     fs::write(&list, format!("# allowed\n{}\n", hex('a'))).unwrap();
-    let mut server = Server::start(&["--allow-file", &list]);
+    let mut server = Tracker::start(&["--allow-file", &list]);
     let failure = |torrent| server.ask(&announce(torrent, 1, "left=1")).failure();
     assert_eq!(failure('a'), None);
     let reason = failure('b').unwrap();
@@ -23,14 +23,16 @@ fn what_is_not_on_the_list_is_refused_until_it_is() {
     assert_eq!(server.metric("tracker_swarms"), 1);
 
     fs::write(&list, hex('b')).unwrap();
-    server.signal(Signal::HUP);
+    server.program.send(Signal::HUP);
     while failure('b').is_some() {}
     assert!(failure('a').is_some());
 
     // A list that cannot be read is no reason to let everybody in, nor to keep everybody out.
     fs::remove_file(&list).unwrap();
-    server.signal(Signal::HUP);
-    server.logs("cannot read the lists of torrents again");
+    server.program.send(Signal::HUP);
+    server
+        .program
+        .wait_for_log("cannot read the lists of torrents again");
     let failure = |torrent| server.ask(&announce(torrent, 1, "left=1")).failure();
     assert_eq!(failure('b'), None);
     assert!(failure('c').is_some());
@@ -50,7 +52,7 @@ fn torrents_of_the_folder_are_allowed_and_can_be_fetched() {
     let hash = examples::info_hash::InfoHash::of(info.as_bytes());
     let query: String = hash.0.iter().map(|byte| format!("%{byte:02X}")).collect();
 
-    let server = Server::start(&["--torrents", folder.0.to_str().unwrap()]);
+    let server = Tracker::start(&["--torrents", folder.0.to_str().unwrap()]);
     let target = format!(
         "/announce?info_hash={query}&peer_id={}&port=1&left=1",
         "p".repeat(20)
@@ -78,6 +80,6 @@ fn torrents_of_the_folder_are_allowed_and_can_be_fetched() {
     )
     .unwrap();
     assert_eq!(server.get(&file).0, 404);
-    let log = server.log_after_interrupt();
+    let log = server.program.log_after_interrupt();
     assert!(log.contains("broken.torrent: not bencode"), "{log}");
 }

@@ -5,11 +5,11 @@ use std::net::TcpStream;
 
 use examples::bencode::Value;
 
-use crate::server::{Server, TOO_LONG, announce};
+use crate::server::{TOO_LONG, Tracker, announce};
 
 #[test]
 fn peers_are_told_of_one_another() {
-    let server = Server::start(&["--interval", "60"]);
+    let server = Tracker::start(&["--interval", "60"]);
     let first = server.ask(&announce('a', 1, "left=5&event=started"));
     assert_eq!(first.peers(), []);
     assert_eq!(
@@ -44,7 +44,7 @@ fn peers_are_told_of_one_another() {
 
 #[test]
 fn compact_is_the_default_and_a_list_has_ids_unless_asked_not_to() {
-    let server = Server::start(&[]);
+    let server = Tracker::start(&[]);
     server.ask(&announce('a', 7, "left=5"));
     for (more, has_id) in [
         ("", true),
@@ -66,7 +66,7 @@ fn compact_is_the_default_and_a_list_has_ids_unless_asked_not_to() {
 
 #[test]
 fn an_address_that_is_only_claimed_is_not_believed() {
-    let server = Server::start(&[]);
+    let server = Tracker::start(&[]);
     server.ask(&announce(
         'a',
         1,
@@ -85,7 +85,7 @@ fn peers_with_ipv6_are_in_a_string_of_their_own() {
         return;
     };
     drop(probe);
-    let server = Server::start_at("::1", &[]);
+    let server = Tracker::start_at("::1", &[]);
     server.ask(&announce('a', 1, "left=5"));
     let answer = server.ask(&announce('a', 2, "left=5"));
     let value = answer.value();
@@ -101,7 +101,7 @@ fn peers_with_ipv6_are_in_a_string_of_their_own() {
 
 #[test]
 fn scrapes_say_how_many_there_are() {
-    let server = Server::start(&[]);
+    let server = Tracker::start(&[]);
     server.ask(&announce('a', 1, "left=5"));
     server.ask(&announce('a', 1, "left=0"));
     server.ask(&announce('b', 1, "left=5"));
@@ -126,7 +126,7 @@ fn scrapes_say_how_many_there_are() {
 /// Requests as programs send them, byte for byte but for the ids.
 #[test]
 fn what_clients_send_is_understood() {
-    let server = Server::start(&[]);
+    let server = Tracker::start(&[]);
     let hash = "%ea%0f%08!%83%01%02%03%04%05%06%07%08%09%0a%0b%0c%0d%0e%0f";
     let heads = [
         // libtorrent
@@ -157,8 +157,8 @@ fn what_clients_send_is_understood() {
 
 #[test]
 fn a_connection_that_is_kept_is_good_for_more_announces() {
-    let server = Server::start(&[]);
-    let mut stream = TcpStream::connect(server.address).unwrap();
+    let server = Tracker::start(&[]);
+    let mut stream = TcpStream::connect(server.program.address()).unwrap();
     stream.set_read_timeout(Some(TOO_LONG)).unwrap();
     for peer in 1..=3 {
         let request = format!(
@@ -178,7 +178,7 @@ fn a_connection_that_is_kept_is_good_for_more_announces() {
 
 #[test]
 fn the_page_shows_the_swarms_and_metrics_count() {
-    let server = Server::start(&[]);
+    let server = Tracker::start(&[]);
     server.ask(&announce('a', 1, "left=1"));
     server.ask(&announce('a', 2, "left=0"));
     let (status, page) = server.get("/");
@@ -198,7 +198,7 @@ fn the_page_shows_the_swarms_and_metrics_count() {
 /// In seconds of a real clock; only that it comes to an end is waited for.
 #[test]
 fn who_says_nothing_any_more_is_gone_and_who_does_is_not() {
-    let server = Server::start(&["--interval", "2"]);
+    let server = Tracker::start(&["--interval", "2"]);
     server.ask(&announce('a', 1, "left=1"));
     loop {
         let answer = server.ask(&announce('a', 2, "left=1"));
@@ -216,9 +216,9 @@ fn who_says_nothing_any_more_is_gone_and_who_does_is_not() {
 
 #[test]
 fn nothing_is_logged_of_announces() {
-    let server = Server::start(&[]);
+    let server = Tracker::start(&[]);
     server.ask(&announce('a', 1, "left=1"));
     server.ask("/announce");
-    let log = server.log_after_interrupt();
+    let log = server.program.log_after_interrupt();
     assert!(log.lines().all(|line| line.contains("drain")), "{log}");
 }

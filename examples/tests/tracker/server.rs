@@ -1,52 +1,32 @@
 //! A running tracker, and a client that asks one thing at a time.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use examples::bencode::{Value, parse};
-use rustix::process::{Pid, Signal, kill_process};
+use test_support::Server;
 
 /// Longer than anything here takes: who waits for it has found a bug.
 pub(crate) const TOO_LONG: Duration = Duration::from_secs(20);
 
-/// Killed when it goes out of scope.
-pub(crate) struct Server {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    log: BufReader<ChildStderr>,
-    pub(crate) address: SocketAddr,
+pub(crate) struct Tracker {
+    pub(crate) program: Server,
 }
 
-impl Server {
-    pub(crate) fn start(flags: &[&str]) -> Server {
-        Server::start_at("127.0.0.1", flags)
+impl Tracker {
+    pub(crate) fn start(flags: &[&str]) -> Tracker {
+        Tracker::start_at("127.0.0.1", flags)
     }
 
-    pub(crate) fn start_at(ip: &str, flags: &[&str]) -> Server {
-        let mut tracker = Command::new(env!("CARGO_BIN_EXE_tracker"));
-        tracker.args(["--address", ip, "--port", "0"]).args(flags);
-        tracker.env_remove("RUST_LOG").env("NO_COLOR", "1");
-        let mut child = tracker
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let address = listening(&mut stdout, "http");
-        let log = BufReader::new(child.stderr.take().unwrap());
-        Server {
-            child,
-            stdout,
-            log,
-            address,
+    pub(crate) fn start_at(ip: &str, flags: &[&str]) -> Tracker {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tracker"));
+        command.args(["--address", ip]).args(flags);
+        Tracker {
+            program: Server::start(&mut command),
         }
-    }
-
-    pub(crate) fn udp_address(&mut self) -> SocketAddr {
-        listening(&mut self.stdout, "udp")
     }
 
     /// What `GET target` is answered with: status and body.
@@ -63,7 +43,7 @@ impl Server {
 
     /// What comes back over a connection of its own, to its end.
     pub(crate) fn send(&self, request: &[u8]) -> Vec<u8> {
-        let mut stream = TcpStream::connect(self.address).unwrap();
+        let mut stream = TcpStream::connect(self.program.address()).unwrap();
         stream.set_read_timeout(Some(TOO_LONG)).unwrap();
         stream.write_all(request).unwrap();
         let mut answer = Vec::new();
@@ -88,44 +68,6 @@ impl Server {
             .unwrap();
         line.trim().parse().unwrap()
     }
-
-    pub(crate) fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    /// Waits for a line of the log that has this in it.
-    pub(crate) fn logs(&mut self, text: &str) {
-        let mut line = String::new();
-        while !line.contains(text) {
-            line.clear();
-            assert_ne!(self.log.read_line(&mut line).unwrap(), 0, "it has ended");
-        }
-    }
-
-    /// Interrupts it; what it logged until it ended, which must be with success.
-    pub(crate) fn log_after_interrupt(mut self) -> String {
-        self.signal(Signal::INT);
-        let mut log = String::new();
-        self.log.read_to_string(&mut log).unwrap();
-        assert!(self.child.wait().unwrap().success(), "{log}");
-        log
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn listening(stdout: &mut BufReader<ChildStdout>, scheme: &str) -> SocketAddr {
-    let mut line = String::new();
-    stdout.read_line(&mut line).unwrap();
-    let address = line
-        .trim()
-        .strip_prefix(&format!("listening on {scheme}://"));
-    address.unwrap_or_else(|| panic!("{line}")).parse().unwrap()
 }
 
 /// A bencoded answer.

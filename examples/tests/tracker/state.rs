@@ -3,12 +3,12 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use rustix::process::Signal;
+use test_support::Signal;
 
-use crate::server::{Folder, Server, announce};
+use crate::server::{Folder, Tracker, announce};
 
-fn start(folder: &Folder) -> Server {
-    Server::start(&["--state", &folder.path("state"), "--save-every", "1"])
+fn start(folder: &Folder) -> Tracker {
+    Tracker::start(&["--state", &folder.path("state"), "--save-every", "1"])
 }
 
 #[test]
@@ -18,7 +18,7 @@ fn peers_are_known_again_after_an_orderly_end() {
     server.ask(&announce('a', 1, "left=1&key=k"));
     server.ask(&announce('a', 2, "left=1"));
     server.ask(&announce('a', 2, "left=0"));
-    server.log_after_interrupt();
+    server.program.log_after_interrupt();
     let server = start(&folder);
     let answer = server.ask(&announce('a', 3, "left=1"));
     assert_eq!(answer.peers(), [1, 2]);
@@ -56,7 +56,7 @@ fn a_kill_while_it_saves_does_not_damage_the_state() {
                 saves.push(saved());
             }
         }
-        server.signal(Signal::KILL);
+        server.program.send(Signal::KILL);
         drop(server);
         let server = start(&folder);
         assert_eq!(server.metric("tracker_swarms"), 3, "round {round}");
@@ -65,7 +65,7 @@ fn a_kill_while_it_saves_does_not_damage_the_state() {
             180,
             "round {round}"
         );
-        let log = server.log_after_interrupt();
+        let log = server.program.log_after_interrupt();
         assert!(!log.contains("damaged"), "{log}");
     }
 }
@@ -77,7 +77,7 @@ fn a_damaged_state_costs_what_is_damaged_and_is_said() {
     for torrent in ['a', 'b', 'c'] {
         server.ask(&announce(torrent, 1, "left=1"));
     }
-    server.log_after_interrupt();
+    server.program.log_after_interrupt();
     let state = fs::read(folder.path("state")).unwrap();
     for (damaged, swarms) in [
         (state[..state.len() - 1].to_vec(), 2),
@@ -86,9 +86,9 @@ fn a_damaged_state_costs_what_is_damaged_and_is_said() {
         (Vec::new(), 0),
     ] {
         fs::write(folder.path("state"), damaged).unwrap();
-        let server = Server::start(&["--state", &folder.path("state")]);
+        let server = Tracker::start(&["--state", &folder.path("state")]);
         assert_eq!(server.metric("tracker_swarms"), swarms);
-        let log = server.log_after_interrupt();
+        let log = server.program.log_after_interrupt();
         assert!(log.contains("state is damaged"), "{log}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, UdpSocket};
 
-use crate::server::{Server, TOO_LONG, announce};
+use crate::server::{TOO_LONG, Tracker, announce};
 
 struct Client {
     socket: UdpSocket,
@@ -56,9 +56,9 @@ impl Client {
 
 const CONNECT: [u8; 16] = [0, 0, 4, 23, 39, 16, 25, 128, 0, 0, 0, 0, 1, 2, 3, 4];
 
-fn start() -> (Server, SocketAddr) {
-    let mut server = Server::start(&["--udp-port", "0", "--interval", "60"]);
-    let address = server.udp_address();
+fn start() -> (Tracker, SocketAddr) {
+    let mut server = Tracker::start(&["--udp-port", "0", "--interval", "60"]);
+    let address = server.program.next_address();
     (server, address)
 }
 

@@ -1,12 +1,14 @@
 //! Trackers under the same announces: how many for a CPU-second, and what a peer takes of memory.
 //!
-//! `announce_load --tracker PATH --opentracker PATH`, from a release build.
+//! `benches/run --install --help`, which builds and installs both, then
+//! `benches/target/release/announce_load`.
 
 mod load;
 mod peers;
 mod subject;
 
 use std::error::Error;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::load::{Load, Over};
 use crate::peers::Peers;
+use crate::subject::Program;
 
 fn main() -> ExitCode {
     match run() {
@@ -30,6 +33,9 @@ fn run() -> Outcome<()> {
         println!("{USAGE}");
         return Ok(());
     };
+    if arguments.programs().next().is_none() {
+        return Err("there is no tracker beside this program, and none is named".into());
+    }
     pin(LOAD_CORE)?;
     memory(&arguments)?;
     for over in [Over::Connections, Over::KeptConnections, Over::Udp] {
@@ -112,8 +118,8 @@ fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
 }
 
 struct Arguments {
-    tracker: String,
-    opentracker: Option<String>,
+    tracker: Option<PathBuf>,
+    opentracker: Option<PathBuf>,
     rounds: usize,
     swarms: usize,
 }
@@ -125,32 +131,35 @@ impl Arguments {
         let pairs = words.chunks_exact(2);
         let is_whole = pairs.remainder().is_empty();
         let mut arguments = Arguments {
-            tracker: String::new(),
-            opentracker: None,
+            tracker: beside_this("tracker"),
+            opentracker: beside_this("../opentracker/usr/bin/opentracker"),
             rounds: 20,
             swarms: 10_000,
         };
         for pair in pairs {
             let (name, value) = (&pair[0], &pair[1]);
             match name.as_str() {
-                "--tracker" => arguments.tracker = value.clone(),
-                "--opentracker" => arguments.opentracker = Some(value.clone()),
+                "--tracker" => arguments.tracker = Some(value.into()),
+                "--opentracker" => arguments.opentracker = Some(value.into()),
                 "--rounds" => arguments.rounds = value.parse().ok().filter(|rounds| *rounds > 0)?,
                 "--swarms" => arguments.swarms = value.parse().ok().filter(|swarms| *swarms > 0)?,
                 _ => return None,
             }
         }
-        (is_whole && !arguments.tracker.is_empty()).then_some(arguments)
+        is_whole.then_some(arguments)
     }
 
-    fn programs(&self) -> impl Iterator<Item = subject::Program<'_>> {
-        let tracker = subject::Program::Tracker(&self.tracker);
-        let opentracker = self
-            .opentracker
-            .as_deref()
-            .map(subject::Program::OpenTracker);
-        std::iter::once(tracker).chain(opentracker)
+    fn programs(&self) -> impl Iterator<Item = Program<'_>> {
+        let tracker = self.tracker.as_deref().map(Program::Tracker);
+        let opentracker = self.opentracker.as_deref().map(Program::OpenTracker);
+        tracker.into_iter().chain(opentracker)
     }
+}
+
+/// A program that was built or unpacked below the folder of this one, if it was.
+fn beside_this(path: &str) -> Option<PathBuf> {
+    let this = std::env::current_exe().ok()?;
+    Some(this.with_file_name(path)).filter(|path| path.exists())
 }
 
 /// What is pinned starts others that are.
@@ -161,7 +170,9 @@ fn pin(core: usize) -> Outcome<()> {
 }
 
 const USAGE: &str = "\
-usage: announce_load --tracker PATH [--opentracker PATH] [--rounds N] [--swarms N]
+usage: announce_load [--tracker PATH] [--opentracker PATH] [--rounds N] [--swarms N]
+
+Without paths it takes what `benches/run --install` has built and unpacked, as far as it is there.
 
 Prints bytes of memory for each of 100 peers in each of --swarms swarms (10,000), and announces for
 each CPU-second of the server: a connection for each, over 32 that are kept, and over UDP, where

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,9 +13,9 @@ use crate::peers::Peers;
 use crate::{LOAD_CORE, Outcome, SERVER_CORE, pin};
 
 pub enum Program<'a> {
-    Tracker(&'a str),
+    Tracker(&'a Path),
     /// Debian's, which answers for torrents on a list only.
-    OpenTracker(&'a str),
+    OpenTracker(&'a Path),
 }
 
 pub struct Subject {
@@ -38,7 +38,7 @@ impl Program<'_> {
     }
 }
 
-fn start_tracker(path: &str) -> Outcome<Subject> {
+fn start_tracker(path: &Path) -> Outcome<Subject> {
     let mut command = Command::new(path);
     command.args(["--port", "0", "--udp-port", "0"]);
     let mut child = command.stdout(Stdio::piped()).spawn()?;
@@ -58,7 +58,7 @@ fn start_tracker(path: &str) -> Outcome<Subject> {
     })
 }
 
-fn start_opentracker(path: &str, peers: &Peers) -> Outcome<Subject> {
+fn start_opentracker(path: &Path, peers: &Peers) -> Outcome<Subject> {
     let folder = std::env::temp_dir().join(format!("announce_load-{}", std::process::id()));
     fs::create_dir_all(&folder)?;
     let hashes = (0..peers.swarms).map(|swarm| peers.info_hash(swarm * peers.per_swarm));

@@ -37,7 +37,7 @@ impl Pages {
     }
 }
 
-const STYLE: &str = include_str!("page.css");
+const STYLE: &str = concat!(include_str!("../../page.css"), include_str!("page.css"));
 const SCRIPT: &str = include_str!("page.js");
 
 #[cfg(test)]

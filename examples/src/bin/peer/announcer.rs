@@ -20,10 +20,13 @@ pub(crate) struct Announcer {
     trackers: RefCell<Vec<String>>,
     key: u32,
     tracker_id: RefCell<Vec<u8>>,
-    /// A tracker knows of us.
+    /// A tracker may know of us: we have begun to ask.
+    has_asked: Cell<bool>,
+    /// A tracker knows of us: one has answered.
     is_known: Cell<bool>,
-    /// Something has happened that is to be told at once.
-    news: Cell<Option<Event>>,
+    /// The download has ended, and no tracker knows that yet.
+    has_completed: Cell<bool>,
+    /// There is something to be told at once.
     has_news: Notice,
 }
 
@@ -40,8 +43,9 @@ impl Announcer {
             trackers: RefCell::new(http),
             key: IoLoop::current().random() as u32,
             tracker_id: RefCell::default(),
+            has_asked: Cell::new(false),
             is_known: Cell::new(false),
-            news: Cell::new(Some(Event::Started)),
+            has_completed: Cell::new(false),
             has_news: Notice::new(),
         }
     }
@@ -50,8 +54,9 @@ impl Announcer {
     pub(crate) async fn run(&self) {
         let mut backoff = Backoff::new(FAILED_FIRST, FAILED_LONGEST);
         loop {
-            let news = self.news.take();
-            let pause = match self.ask_any(news).await {
+            // From before the question, so that what happens meanwhile is not missed.
+            let has_news = self.has_news.listen();
+            let pause = match self.tell(self.news()).await {
                 Ok(reply) => {
                     backoff.succeeded();
                     self.take(&reply)
@@ -60,37 +65,58 @@ impl Announcer {
                     let pause = backoff.failed(IoLoop::current().random());
                     let seconds = pause.as_secs();
                     tracing::warn!("cannot announce: {error}; again in {seconds} s");
-                    // It is to be told all the same, unless there is newer.
-                    self.news.set(self.news.take().or(news));
                     pause
                 }
             };
-            or(sleep(pause), self.has_news.listen()).await;
+            or(sleep(pause), has_news).await;
         }
     }
 
     /// Tells the trackers at once that everything is here.
     pub(crate) fn completed(&self) {
-        // Who has not told of its beginning tells of that, with nothing left.
-        if self.is_known.get() {
-            self.news.set(Some(Event::Completed));
-            self.has_news.notify(usize::MAX);
+        self.has_completed.set(true);
+        self.has_news.notify(usize::MAX);
+    }
+
+    /// Tells a tracker that may know of us that we leave. It does not take long, whatever happens.
+    pub(crate) async fn leave(&self) {
+        let farewell = async {
+            if self.news() == Some(Event::Completed) {
+                self.tell(Some(Event::Completed)).await?;
+            }
+            self.tell(Some(Event::Stopped)).await
+        };
+        if self.has_asked.get() {
+            // Nobody is left to hear of a failure.
+            let _ = timeout(LEAVE_TIMEOUT, farewell).await;
         }
     }
 
-    /// Tells a tracker that knows of us that we leave. It does not take long, whatever happens.
-    pub(crate) async fn leave(&self) {
-        if self.is_known.get() {
-            // Nobody is left to hear of a failure.
-            let _ = timeout(LEAVE_TIMEOUT, self.ask_any(Some(Event::Stopped))).await;
+    /// What is to be told first. Who has not told of its beginning has nothing else to tell.
+    fn news(&self) -> Option<Event> {
+        if !self.is_known.get() {
+            Some(Event::Started)
+        } else if self.has_completed.get() {
+            Some(Event::Completed)
+        } else {
+            None
         }
+    }
+
+    async fn tell(&self, event: Option<Event>) -> Result<Reply, String> {
+        self.has_asked.set(true);
+        let reply = self.ask_any(event).await?;
+        self.is_known.set(true);
+        if event == Some(Event::Completed) {
+            self.has_completed.set(false);
+        }
+        Ok(reply)
     }
 
     fn take(&self, reply: &Reply) -> Duration {
         if let Some(warning) = &reply.warning {
             tracing::warn!("the tracker says: {warning}");
         }
-        self.is_known.set(true);
         if !reply.tracker_id.is_empty() {
             self.tracker_id.replace(reply.tracker_id.clone());
         }

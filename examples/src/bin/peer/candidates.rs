@@ -154,6 +154,17 @@ mod tests {
     }
 
     #[test]
+    fn a_tracker_that_tells_of_thousands_does_not_fill_the_memory() {
+        let start = ioloop::IoLoop::current().now();
+        let mut candidates = Candidates::default();
+        for port in 1..=2_000 {
+            candidates.add(SocketAddr::from(([127, 0, 0, 1], port)), false, start);
+        }
+        candidates.add(address(2), true, start);
+        assert_eq!(candidates.entries.len(), CANDIDATES_MAX + 1);
+    }
+
+    #[test]
     fn who_always_leaves_at_once_is_not_called_every_few_seconds() {
         let start = ioloop::IoLoop::current().now();
         let calls = |lasting| {

@@ -12,7 +12,7 @@ use tcpserver::BoxError;
 use crate::handshake::PeerId;
 use crate::link::Link;
 use crate::swarm::{Membership, Swarm};
-use crate::upload::{ReadAhead, upload};
+use crate::upload::{Broken, ReadAhead, upload};
 use crate::wire;
 
 /// Talks with a peer that has shaken hands until one of us has enough.
@@ -29,18 +29,24 @@ pub(crate) async fn exchange(
     tracing::debug!(peer = %address, "in");
     let files = ReadAhead::new(swarm.storage.clone(), swarm.layout);
     let limiter = swarm.session.upload.clone();
-    let sending = upload(&link, &limiter, files, |bytes| {
-        swarm.sent(membership.key, bytes)
-    });
+    let sent = |bytes| swarm.sent(membership.key, bytes);
+    let sending = async {
+        match upload(&link, &limiter, files, sent).await {
+            Ok(never) => match never {},
+            Err(Broken::Connection(error)) => Err(error.into()),
+            Err(Broken::Files(error)) => {
+                swarm.fail(error.to_string());
+                Err(error.into())
+            }
+        }
+    };
     let talking = or(listen(&membership, reader), sending);
     let talking = async { talking.await.map(|never| match never {}) };
     let ended = async {
         link.ended().await;
         Ok(())
     };
-    let result = or(ended, talking).await;
-    tracing::debug!(peer = %address, ?result, "out");
-    result
+    or(ended, talking).await
 }
 
 /// Hands what the peer says to the swarm.

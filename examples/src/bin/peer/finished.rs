@@ -70,11 +70,4 @@ impl Swarm {
         }
         self.state.borrow_mut().ask_everybody(now);
     }
-
-    /// The disk is full, or gone: nothing more can be done with this torrent.
-    fn fail(&self, why: String) {
-        self.state.borrow_mut().failure.get_or_insert(why);
-        self.part_from(|_| true);
-        self.changed.notify(usize::MAX);
-    }
 }

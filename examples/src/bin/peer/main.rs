@@ -1,7 +1,7 @@
 //! A BitTorrent peer: it downloads and seeds what torrent files describe (BEP 3).
 //!
 //! ```sh
-//! cargo run --release --bin peer -- --port 6881 film.torrent downloads
+//! cargo run --release --bin peer -- --address 0.0.0.0 --port 6881 film.torrent downloads
 //! ```
 //!
 //! Several torrents share one port, and the limits: `peer one.torrent two.torrent downloads`.
@@ -11,14 +11,16 @@
 //! |---|---|
 //! | `--upload-limit N`, `--download-limit N` | bytes per second, of all torrents together |
 //! | `--seed-time S` | end so many seconds after everything is here; else it seeds until `SIGINT` |
+//! | `--address A` | the address to listen at, and to connect from: 127.0.0.1, `0.0.0.0` for all |
 //! | `--no-announce` | ask no tracker |
 //! | `--connect HOST:PORT` | a peer to connect to, whatever trackers say; may be repeated |
 //!
-//! In a terminal it draws a line for each torrent, else it prints one now and then:
+//! In a terminal it draws a line for each torrent, with how many of its pieces are here; else it
+//! prints a plain one now and then:
 //!
 //! ```text
-//! film.mkv  ━━━━━━━━━━━━╸───────────────────   39 %  182/458 pieces  down 2.3 MB/s  up 0 B/s  1 peer  0:16 left
-//! album.flac  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━  complete  153/153 pieces  up 0 B/s  0 peers
+//! film.mkv    ━━━━━━━━╸────────────   39 %  182/458  ↓2.3 MB/s  ↑0 B/s  1 peer  0:16 left
+//! album.flac  ━━━━━━━━━━━━━━━━━━━━━  100 %  153/153  complete  ↑0 B/s  0 peers
 //! ```
 //!
 //! `RUST_LOG=peer=debug` says what becomes of each connection. It speaks HTTP to trackers and plain
@@ -55,6 +57,7 @@ mod tracker_http;
 mod upload;
 mod wire;
 
+use std::collections::HashSet;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::process::ExitCode;
@@ -91,6 +94,7 @@ fn run(flags: &Flags) -> Result<(), BoxError> {
         .iter()
         .map(|file| Torrent::open(Path::new(file), Path::new(folder)).map(Rc::new));
     let torrents = torrents.collect::<Result<Vec<Rc<Torrent>>, BoxError>>()?;
+    check_distinct(&torrents)?;
     let session = Session::new(flags.find("upload-limit"), flags.find("download-limit"));
     let server = TcpServer::new(Door(Rc::clone(&session)))
         .max_connections(INCOMING_MAX)
@@ -113,6 +117,15 @@ fn run(flags: &Flags) -> Result<(), BoxError> {
         result
     };
     IoLoop::current().run_until(work)
+}
+
+/// Two torrents must not write to the same files.
+fn check_distinct(torrents: &[Rc<Torrent>]) -> Result<(), BoxError> {
+    let mut names = HashSet::new();
+    match torrents.iter().find(|torrent| !names.insert(&torrent.name)) {
+        Some(torrent) => Err(format!("two of the torrents are called {}", torrent.name).into()),
+        None => Ok(()),
+    }
 }
 
 /// Runs all torrents. Each failure is reported when it happens; the others go on.

@@ -46,38 +46,45 @@ pub(crate) async fn show(torrents: &[Rc<Torrent>]) -> Infallible {
 /// The last word, once everything has ended.
 pub(crate) fn finish(torrents: &[Rc<Torrent>]) {
     let now = IoLoop::current().now();
+    if io::stdout().is_terminal() {
+        say(ERASE_BELOW);
+    }
     for torrent in torrents {
         let line = match torrent.phase() {
             Phase::Running(swarm) => {
                 let state = swarm.state.borrow();
                 let (have, pieces) = (state.requests.have().count(), torrent.layout.pieces());
                 let (down, up, wasted) = (state.down.total(), state.up.total(), state.wasted);
-                let name = printable(&torrent.name);
+                let name = &torrent.name;
                 format!(
                     "{name}  {have}/{pieces} pieces  {down} bytes down  {up} up  {wasted} wasted"
                 )
             }
-            _ => status(torrent, now).line(usize::MAX),
+            _ => status(torrent, now).line(),
         };
-        let over = if io::stdout().is_terminal() {
-            "\r\x1b[K"
-        } else {
-            ""
-        };
-        say(&format!("{over}{line}\n"));
+        say(&format!("{line}\n"));
     }
 }
 
 async fn draw(torrents: &[Rc<Torrent>]) -> Infallible {
     loop {
         let now = IoLoop::current().now();
-        let mut text = String::new();
-        for torrent in torrents {
-            // Each line over what was there before.
-            let _ = writeln!(text, "\r\x1b[K{}", status(torrent, now).line(width()));
+        let (columns, rows) = size();
+        // What scrolls away at the top would not be drawn over.
+        let shown = torrents.len().min(rows.saturating_sub(2).max(1));
+        let statuses = torrents.iter().take(shown);
+        let statuses: Vec<Status> = statuses.map(|torrent| status(torrent, now)).collect();
+        let mut lines = bars(&statuses, columns);
+        if shown < torrents.len() {
+            lines.push(format!("and {} more", torrents.len() - shown));
         }
-        // Back up to the first.
-        let _ = write!(text, "\x1b[{}A", torrents.len());
+        // A name may be wider than we think: its line is cut by the terminal, not wrapped.
+        let mut text = NO_WRAP.to_owned();
+        for line in &lines {
+            let _ = writeln!(text, "{ERASE_LINE}{line}");
+        }
+        // Back up to the first, so that log lines come before what is drawn next.
+        let _ = write!(text, "\x1b[{}A{WRAP}", lines.len());
         say(&text);
         sleep(REDRAW).await;
     }
@@ -95,7 +102,7 @@ async fn tell(torrents: &[Rc<Torrent>]) -> Infallible {
             };
             if told.as_ref().is_none_or(is_old) {
                 *told = Some((status.told(), now));
-                say(&format!("{}\n", status.line(usize::MAX)));
+                say(&format!("{}\n", status.line()));
             }
         }
         sleep(REDRAW).await;
@@ -136,17 +143,11 @@ fn status(torrent: &Torrent, now: Instant) -> Status {
         }
     };
     Status {
-        name: printable(&torrent.name),
+        name: torrent.name.clone(),
         done,
         pieces: torrent.layout.pieces(),
         state,
     }
-}
-
-/// A stranger has chosen the name: it must not tell the terminal what to do.
-fn printable(name: &str) -> String {
-    let safe = |letter: char| if letter.is_control() { '?' } else { letter };
-    name.chars().map(safe).collect()
 }
 
 impl Status {
@@ -159,23 +160,20 @@ impl Status {
         }
     }
 
-    /// One line, no longer than `width`: what does not fit is the bar first, then the end.
-    fn line(&self, width: usize) -> String {
-        let share = f64::from(self.done) / f64::from(self.pieces.max(1));
-        let percent = (share * 100.0).floor();
-        let counts = format!("{}/{} pieces", self.done, self.pieces);
-        let facts = match &self.state {
+    /// What is on a line behind the name and the bar. There is little room for what numbers count.
+    fn facts(&self, pieces: &str) -> String {
+        let percent = (self.share() * 100.0).floor();
+        let counts = format!("{}/{}{pieces}", self.done, self.pieces);
+        match &self.state {
             State::Checking => format!("{percent:3} %  {counts} checked"),
             State::Failed(why) => format!("failed: {why}"),
             State::Sharing {
-                peers,
-                down,
-                up,
-                left: 0,
-            } => {
-                let _ = down;
-                format!("complete  {counts}  up {}  {}", rate(*up), counted(*peers))
-            }
+                peers, up, left: 0, ..
+            } => format!(
+                "100 %  {counts}  complete  ↑{}  {}",
+                rate(*up),
+                counted(*peers)
+            ),
             State::Sharing {
                 peers,
                 down,
@@ -184,19 +182,58 @@ impl Status {
             } => {
                 let (down, up, time) = (rate(*down), rate(*up), time_left(*left, *down));
                 let peers = counted(*peers);
-                format!("{percent:3} %  {counts}  down {down}  up {up}  {peers}  {time} left")
+                format!("{percent:3} %  {counts}  ↓{down}  ↑{up}  {peers}{time}")
             }
-        };
-        let name: String = self.name.chars().take(NAME_MAX).collect();
-        let used = name.chars().count() + facts.chars().count() + 4;
-        let room = width.saturating_sub(used).min(BAR_MAX);
-        let line = if room < BAR_MIN || matches!(self.state, State::Failed(_)) {
-            format!("{name}  {facts}")
-        } else {
-            format!("{name}  {}  {facts}", bar(share, room))
+        }
+    }
+
+    /// As a line by itself.
+    fn line(&self) -> String {
+        format!("{}  {}", self.name, self.facts(" pieces").trim_start())
+    }
+
+    /// How much is here.
+    fn share(&self) -> f64 {
+        f64::from(self.done) / f64::from(self.pieces.max(1))
+    }
+}
+
+/// Lines of at most `width` columns with bars, which all begin and end alike.
+fn bars(statuses: &[Status], width: usize) -> Vec<String> {
+    let facts: Vec<String> = statuses.iter().map(|status| status.facts("")).collect();
+    let underway = statuses.iter().zip(&facts);
+    let underway = underway.filter(|(status, _)| !matches!(status.state, State::Failed(_)));
+    let behind = underway.map(|(_, facts)| facts.chars().count()).max();
+    // For names and bars.
+    let room = width.saturating_sub(behind.unwrap_or(0) + 4);
+    let longest = statuses
+        .iter()
+        .map(|status| status.name.chars().count())
+        .max();
+    let name_max = room.saturating_sub(BAR_MIN).clamp(NAME_MIN, NAME_MAX);
+    let name = longest.unwrap_or(0).min(name_max);
+    let columns = room.saturating_sub(name).min(BAR_MAX);
+    let lines = statuses.iter().zip(facts).map(|(status, facts)| {
+        let line = match status.state {
+            State::Failed(_) => format!("{}  {facts}", fitted(&status.name, name)),
+            _ => format!(
+                "{}  {}  {facts}",
+                fitted(&status.name, name),
+                bar(status.share(), columns)
+            ),
         };
         line.chars().take(width).collect()
+    });
+    lines.collect()
+}
+
+/// In exactly so many columns.
+fn fitted(name: &str, columns: usize) -> String {
+    if name.chars().count() <= columns {
+        return format!("{name:<columns$}");
     }
+    let begin = name.chars().take(columns.saturating_sub(1));
+    begin.chain(['…']).collect()
 }
 
 /// So many columns, with halves.
@@ -222,22 +259,26 @@ fn rate(bytes: f64) -> String {
     }
 }
 
+/// With spaces before it; nothing if nobody can say.
 fn time_left(bytes: u64, rate: f64) -> String {
     let seconds = bytes as f64 / rate;
     if !(0.0..100.0 * 3600.0).contains(&seconds) {
-        return "?".to_owned();
+        return String::new();
     }
     let seconds = seconds.ceil() as u64;
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     if hours > 0 {
-        format!("{hours}:{minutes:02}:{seconds:02}")
+        format!("  {hours}:{minutes:02}:{seconds:02} left")
     } else {
-        format!("{minutes}:{seconds:02}")
+        format!("  {minutes}:{seconds:02} left")
     }
 }
 
-fn width() -> usize {
-    tcgetwinsize(io::stdout()).map_or(WIDTH_UNKNOWN, |size| usize::from(size.ws_col).max(20))
+/// Columns and rows of the terminal.
+fn size() -> (usize, usize) {
+    tcgetwinsize(io::stdout()).map_or(SIZE_UNKNOWN, |size| {
+        (usize::from(size.ws_col).max(20), size.ws_row.into())
+    })
 }
 
 /// Often enough to look alive.
@@ -246,10 +287,17 @@ const REDRAW: Duration = Duration::from_millis(250);
 /// In a file, a line so often is enough to see what happened when.
 const RETELL: Duration = Duration::from_secs(10);
 
-const WIDTH_UNKNOWN: usize = 80;
+const SIZE_UNKNOWN: (usize, usize) = (80, 24);
+const NAME_MIN: usize = 8;
 const NAME_MAX: usize = 24;
-const BAR_MIN: usize = 5;
+const BAR_MIN: usize = 8;
 const BAR_MAX: usize = 40;
+
+/// To the left, and nothing there any more; also below.
+const ERASE_LINE: &str = "\r\x1b[K";
+const ERASE_BELOW: &str = "\r\x1b[J";
+const NO_WRAP: &str = "\x1b[?7l";
+const WRAP: &str = "\x1b[?7h";
 
 #[cfg(test)]
 mod tests {
@@ -271,14 +319,30 @@ mod tests {
 
     #[test]
     fn a_line_is_not_wider_than_the_terminal() {
-        let status = status(101, 12_345_678.0, 1_000_000_000);
+        let (half, failed) = (status(101, 12_345_678.0, 1_000_000_000), failed());
         for width in 0..200 {
-            assert!(status.line(width).chars().count() <= width);
+            for line in bars(&[half.clone(), failed.clone()], width) {
+                assert!(line.chars().count() <= width);
+            }
         }
         assert_eq!(
-            status.line(100),
-            "film.mkv  ━━━━━━━━━╸─────────   50 %  101/200 pieces  down 12.3 MB/s  up 512 B/s  \
-             3 peers  1:22 left"
+            bars(&[half], 80),
+            ["film.mkv  ━━━━━━──────   50 %  101/200  ↓12.3 MB/s  ↑512 B/s  3 peers  1:22 left"]
+        );
+    }
+
+    #[test]
+    fn bars_do_not_begin_at_different_places() {
+        let long = Status {
+            name: "a name that is longer than others.iso".to_owned(),
+            ..status(200, 0.0, 0)
+        };
+        assert_eq!(
+            bars(&[status(20, 1e6, 100_000_000), long], 94),
+            [
+                "film.mkv                  ━───────────   10 %  20/200  ↓1.0 MB/s  ↑512 B/s  3 peers  1:40 left",
+                "a name that is longer t…  ━━━━━━━━━━━━  100 %  200/200  complete  ↑512 B/s  3 peers",
+            ]
         );
     }
 
@@ -293,30 +357,28 @@ mod tests {
 
     #[test]
     fn without_a_rate_no_time_is_promised() {
-        assert_eq!(time_left(5, 0.0), "?");
-        assert_eq!(time_left(0, 0.0), "?");
-        assert_eq!(time_left(u64::MAX, 1.0), "?");
-        assert_eq!(time_left(90, 1.0), "1:30");
-        assert_eq!(time_left(3_601, 1.0), "1:00:01");
-    }
-
-    #[test]
-    fn a_name_does_not_command_the_terminal() {
-        assert_eq!(printable("a\x1b[2Jb\r\n\u{9b}c"), "a?[2Jb???c");
+        assert_eq!(time_left(5, 0.0), "");
+        assert_eq!(time_left(0, 0.0), "");
+        assert_eq!(time_left(u64::MAX, 1.0), "");
+        assert_eq!(time_left(90, 1.0), "  1:30 left");
+        assert_eq!(time_left(3_601, 1.0), "  1:00:01 left");
     }
 
     #[test]
     fn what_has_ended_is_not_called_underway() {
-        assert_eq!(status(200, 0.0, 0).told(), Told::Complete);
-        assert!(
-            status(200, 0.0, 0)
-                .line(200)
-                .contains("complete  200/200 pieces  up 512 B/s")
+        let complete = status(200, 0.0, 0);
+        assert_eq!(complete.told(), Told::Complete);
+        assert_eq!(
+            complete.line(),
+            "film.mkv  100 %  200/200 pieces  complete  ↑512 B/s  3 peers"
         );
-        let failed = Status {
+        assert_eq!(failed().line(), "film.mkv  failed: no space left");
+    }
+
+    fn failed() -> Status {
+        Status {
             state: State::Failed("no space left".to_owned()),
             ..status(0, 0.0, 1)
-        };
-        assert_eq!(failed.line(40), "film.mkv  failed: no space left");
+        }
     }
 }

@@ -75,9 +75,10 @@ impl Storage {
 
     /// Makes the files that have no bytes: nothing will be written to them.
     pub(crate) fn make_empty_files(&self) -> io::Result<()> {
-        let empty = |part: &&Part| part.length == 0 && !part.is_padding;
-        for part in self.parts.iter().filter(empty) {
-            part.open_for_writing()?;
+        let is_missing = |part: &&Part| part.length == 0 && !part.is_padding && !part.path.exists();
+        for part in self.parts.iter().filter(is_missing) {
+            part.open_for_writing()
+                .map_err(|error| part.explain(&error))?;
         }
         Ok(())
     }
@@ -134,10 +135,12 @@ impl Storage {
         let mut rest = bytes;
         for (number, within, length) in self.spans(offset, rest.len() as u64) {
             let (now, later) = rest.split_at_mut(length);
-            if self.parts[number].is_padding {
+            let part = &self.parts[number];
+            if part.is_padding {
                 now.fill(0);
             } else {
-                self.file(number, false)?.read_exact_at(now, within)?;
+                let read = self.file(number, false)?.read_exact_at(now, within);
+                read.map_err(|error| part.explain(&error))?;
             }
             rest = later;
         }
@@ -148,8 +151,10 @@ impl Storage {
         let mut rest = bytes;
         for (number, within, length) in self.spans(offset, rest.len() as u64) {
             let (now, later) = rest.split_at(length);
-            if !self.parts[number].is_padding {
-                self.file(number, true)?.write_all_at(now, within)?;
+            let part = &self.parts[number];
+            if !part.is_padding {
+                let written = self.file(number, true)?.write_all_at(now, within);
+                written.map_err(|error| part.explain(&error))?;
             }
             rest = later;
         }

@@ -170,20 +170,33 @@ impl Swarm {
     }
 
     /// Waits until everything is here.
-    ///
-    /// # Errors
-    /// If the disk does not take it.
-    pub(crate) async fn completed(&self) -> Result<(), String> {
+    pub(crate) async fn completed(&self) {
         loop {
             let changed = self.changed.listen();
-            if let Some(failure) = self.state.borrow().failure.clone() {
-                return Err(failure);
-            }
             if self.is_complete() {
-                return Ok(());
+                return;
             }
             changed.await;
         }
+    }
+
+    /// Waits until it cannot go on; says why.
+    pub(crate) async fn failed(&self) -> String {
+        loop {
+            let changed = self.changed.listen();
+            let failure = self.state.borrow().failure.clone();
+            if let Some(failure) = failure {
+                return failure;
+            }
+            changed.await;
+        }
+    }
+
+    /// The disk is full, or the files are gone: nothing more can be done with this torrent.
+    pub(crate) fn fail(&self, why: String) {
+        self.state.borrow_mut().failure.get_or_insert(why);
+        self.part_from(|_| true);
+        self.changed.notify(usize::MAX);
     }
 
     /// Everything is here.
@@ -326,6 +339,8 @@ impl State {
 
     fn leave(&mut self, key: PeerKey, now: Instant) {
         if let Some(peer) = self.peers.remove(&key) {
+            let (down, up) = (peer.down.total(), peer.up.total());
+            tracing::debug!(peer = %peer.address, down, up, "out");
             self.requests.left(key, &peer.has);
             self.fill_slots(now);
             self.ask_everybody(now);

@@ -1,7 +1,6 @@
 //! A torrent's life: its files are checked, it is downloaded, it is seeded, it ends.
 
 use std::cell::{Cell, RefCell};
-use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
@@ -9,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use examples::info_hash::InfoHash;
-use examples::metainfo::Metainfo;
+use examples::metainfo;
 use futures_lite::future::{or, pending, zip};
 use ioloop::{IoLoop, sleep};
 use tcpserver::BoxError;
@@ -54,19 +53,12 @@ pub(crate) struct Plan {
 impl Torrent {
     /// Reads a torrent file. It blocks: the loop does not run yet.
     pub(crate) fn open(file: &Path, folder: &Path) -> Result<Torrent, BoxError> {
-        let explain = |error: &dyn std::fmt::Display| format!("{}: {error}", file.display());
-        let length = fs::metadata(file).map_err(|error| explain(&error))?.len();
-        if length > TORRENT_MAX {
-            return Err(explain(&"too long for a torrent").into());
-        }
-        let bytes = fs::read(file).map_err(|error| explain(&error))?;
-        let metainfo = Metainfo::parse(&bytes).map_err(|error| explain(&error))?;
-        let layout =
-            Layout::new(metainfo.length, metainfo.piece_length.into()).ok_or_else(|| {
-                explain(&format!(
-                    "no bytes, or pieces of more than {PIECE_LENGTH_MAX}"
-                ))
-            })?;
+        let (_, metainfo) = metainfo::read(file)?;
+        let layout = Layout::new(metainfo.length, metainfo.piece_length.into());
+        let layout = layout.ok_or_else(|| {
+            let file = file.display();
+            format!("{file}: no bytes, too many pieces, or pieces of more than {PIECE_LENGTH_MAX}")
+        })?;
         Ok(Torrent {
             name: metainfo.name.display().to_string(),
             info_hash: metainfo.info_hash,
@@ -138,7 +130,7 @@ impl Torrent {
         let work = zip(rounds, announcing);
         let download = async {
             let was_complete = swarm.is_complete();
-            swarm.completed().await?;
+            swarm.completed().await;
             if let Some(announcer) = announcer.as_ref().filter(|_| !was_complete) {
                 announcer.completed();
             }
@@ -148,11 +140,12 @@ impl Torrent {
             }
             Ok(())
         };
-        let result = or(download, async {
+        let working = async {
             work.await;
             Ok(())
-        });
-        let result = result.await;
+        };
+        let failing = async { Err(swarm.failed().await.into()) };
+        let result = or(failing, or(download, working)).await;
         session.remove(&swarm);
         swarm.part_from(|_| true);
         result
@@ -182,6 +175,3 @@ impl Torrent {
         Ok(have.into_inner())
     }
 }
-
-/// Torrents of terabytes are a few megabytes.
-const TORRENT_MAX: u64 = 64 * 1024 * 1024;

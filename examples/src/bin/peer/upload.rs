@@ -7,14 +7,21 @@ use std::sync::Arc;
 
 use ioloop::{IoLoop, Task};
 use iostream::RateLimiter;
-use tcpserver::BoxError;
 
 use crate::layout::{Block, Layout};
 use crate::link::Link;
 use crate::storage::Storage;
 use crate::wire::piece_header;
 
-/// Sends what the peer asks for until the connection breaks. `sent` is told of bytes of blocks.
+/// Why nothing more can be sent.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    Connection(iostream::Error),
+    /// The files cannot be read: no other peer gets anything, either.
+    Files(io::Error),
+}
+
+/// Sends what the peer asks for until that cannot go on. `sent` is told of bytes of blocks.
 ///
 /// A block waits for its turn while the peer could take it. Before its first byte it can be
 /// cancelled or choked; from then on it goes out whole, in as many turns as the limit makes of it,
@@ -24,10 +31,10 @@ pub(crate) async fn upload(
     limiter: &RateLimiter,
     mut files: ReadAhead,
     mut sent: impl FnMut(u64),
-) -> Result<Infallible, BoxError> {
+) -> Result<Infallible, Broken> {
     loop {
         let block = link.next_wanted().await;
-        files.read(block).await?;
+        files.read(block).await.map_err(Broken::Files)?;
         link.look_at_wanted(|wanted| files.prepare(wanted));
         let data = files.here(block).unwrap_or_default();
         let message = [&piece_header(&block), data].concat();
@@ -51,6 +58,12 @@ pub(crate) async fn upload(
         }
         link.end_block();
         sent(block.length.into());
+    }
+}
+
+impl From<iostream::Error> for Broken {
+    fn from(error: iostream::Error) -> Broken {
+        Broken::Connection(error)
     }
 }
 

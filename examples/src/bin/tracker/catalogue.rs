@@ -1,12 +1,12 @@
 //! Which torrents are allowed, and what is known of them: a list of hashes, a folder of torrents.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use examples::info_hash::InfoHash;
-use examples::metainfo::Metainfo;
+use examples::metainfo;
 
 /// Without a list and a folder, every torrent is allowed.
 #[derive(Debug, Default)]
@@ -73,8 +73,8 @@ pub(crate) struct Sources {
 
 /// The contents of a torrent's file, if it still is the one with this hash. Blocks.
 pub(crate) fn torrent(path: &Path, info_hash: &InfoHash) -> Option<Vec<u8>> {
-    let (contents, metainfo) = read_torrent(path).ok()?;
-    (metainfo.info_hash == *info_hash).then_some(contents)
+    let (contents, torrent) = metainfo::read(path).ok()?;
+    (torrent.info_hash == *info_hash).then_some(contents)
 }
 
 fn read_list(list: &str, path: &Path, listed: &mut HashMap<InfoHash, Listed>) {
@@ -103,38 +103,21 @@ fn read_folder(path: &Path, listed: &mut HashMap<InfoHash, Listed>) -> io::Resul
         {
             continue;
         }
-        match read_torrent(&file) {
-            Ok((_, metainfo)) => {
-                let name = metainfo.name.to_string_lossy().into_owned();
-                let torrent = Listed {
-                    name,
-                    file: Some(file),
-                };
-                listed.insert(metainfo.info_hash, torrent);
+        match metainfo::read(&file) {
+            Ok((_, torrent)) => {
+                let name = torrent.name.to_string_lossy().into_owned();
+                let file = Some(file);
+                listed.insert(torrent.info_hash, Listed { name, file });
             }
-            Err(error) => tracing::warn!("{}: {error}", file.display()),
+            Err(error) => tracing::warn!("{error}"),
         }
     }
     Ok(())
 }
 
-fn read_torrent(path: &Path) -> io::Result<(Vec<u8>, Metainfo)> {
-    let mut contents = Vec::new();
-    let file = File::open(path)?;
-    file.take(TORRENT_MAX + 1).read_to_end(&mut contents)?;
-    if contents.len() as u64 > TORRENT_MAX {
-        return Err(io::Error::other("larger than 16 MiB"));
-    }
-    let metainfo = Metainfo::parse(&contents).map_err(io::Error::other)?;
-    Ok((contents, metainfo))
-}
-
 fn about(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
-
-/// Room for 800,000 pieces; clients take no more than about as much.
-const TORRENT_MAX: u64 = 16 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -96,14 +96,14 @@ fn row(tracker: &Tracker, hash: &InfoHash, counts: &Counts) -> String {
     let mut title = if name.is_empty() {
         String::new()
     } else {
-        format!("<b>{name}</b> ")
+        format!("<b>{name}</b>")
     };
     if file {
         let query: String = hash.0.iter().map(|byte| format!("%{byte:02x}")).collect();
         title = format!("<a href=\"/file?info_hash={query}\">{title}</a>");
     }
     format!(
-        "<tr><th scope=\"row\">{title}<code>{hash}</code></th><td>{}</td><td>{}</td><td>{}</td></tr>\n",
+        "<tr><th scope=\"row\">{title} <code>{hash}</code></th><td>{}</td><td>{}</td><td>{}</td></tr>\n",
         grouped(counts.seeds as u64),
         grouped(counts.leechers as u64),
         grouped(counts.downloaded),
@@ -151,7 +151,7 @@ fn escaped(text: &str) -> String {
     escaped
 }
 
-const STYLE: &str = include_str!("page.css");
+const STYLE: &str = concat!(include_str!("../../page.css"), include_str!("page.css"));
 const SCRIPT: &str = include_str!("page.js");
 
 /// More than anybody reads, and little enough to be fetched every other second.

@@ -31,7 +31,8 @@ impl<A> Default for Peers<A> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Peer<A> {
     pub(crate) endpoint: Endpoint<A>,
-    /// Who gives another one may change nothing. 0 is none.
+    /// Who gives another one may change nothing. 0 is none: whoever knows the id is believed then,
+    /// since a client without a key whose address changes is still the same.
     pub(crate) key: u32,
     /// The last second in which it is here, unless it announces again.
     pub(crate) expires: u32,

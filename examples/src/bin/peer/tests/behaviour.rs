@@ -9,35 +9,12 @@ use crate::layout::{BLOCK, Block};
 use crate::session::{HANDSHAKE_TIMEOUT, Session};
 use crate::wire::Message;
 
-fn block(piece: u32, number: u32) -> Block {
+pub(super) fn block(piece: u32, number: u32) -> Block {
     Block {
         piece,
         begin: number * BLOCK,
         length: BLOCK,
     }
-}
-
-#[test]
-fn a_handshake_that_is_none_is_not_answered_nor_waited_for() {
-    ioloop::testing::run(async {
-        let torrent = Torrent::new("handshake");
-        let session = Session::new(None, None);
-        let swarm = torrent.seed(&session);
-        let good = greeting(&swarm);
-        let mut another_torrent = good.clone();
-        another_torrent[30] ^= 1;
-        for bad in [
-            &b"\x14"[..],
-            b"GET / HTTP/1.0\r\n\r\n",
-            b"\x13Bittorrent",
-            &another_torrent,
-        ] {
-            let before = now();
-            let mut client = knock(&session, bad).await;
-            assert_eq!(client.read_until_close(100).await.unwrap(), b"", "{bad:?}");
-            assert_eq!(now(), before);
-        }
-    });
 }
 
 #[test]
@@ -54,51 +31,6 @@ fn whether_we_are_here_can_be_found_out_without_a_name() {
         let before = now();
         assert_eq!(client.read_until_close(100).await.unwrap(), b"");
         assert_eq!(now() - before, HANDSHAKE_TIMEOUT);
-    });
-}
-
-#[test]
-fn we_do_not_talk_to_ourselves_nor_to_anybody_three_times() {
-    ioloop::testing::run(async {
-        let torrent = Torrent::new("ourselves");
-        let session = Session::new(None, None);
-        let swarm = torrent.seed(&session);
-        let mut ours = greeting(&swarm);
-        ours[48..].copy_from_slice(&session.peer_id);
-        let mut client = knock(&session, &ours).await;
-        assert_eq!(client.read_until_close(1_000).await.unwrap().len(), 68);
-        let mut one = Remote::join(&swarm, 1);
-        one.hear().await.unwrap();
-        let mut again = Remote::join(&swarm, 1);
-        assert!(again.hear().await.is_err());
-    });
-}
-
-#[test]
-fn what_a_peer_may_not_say_is_not_heard_out() {
-    ioloop::testing::run(async {
-        let torrent = Torrent::new("forbidden");
-        let session = Session::new(None, None);
-        let swarm = torrent.leech(&session);
-        let mut number = 0;
-        for bad in [
-            &[0, 0, 0, 1, 99][..],
-            &[0x7f, 0xff, 0xff, 0xff],
-            &[0, 0, 0, 5, 4, 0, 0, 0, PIECES as u8],
-            &[0, 0, 0, 2, 5, 0xff],
-            &[0, 0, 0, 3, 5, 0xff, 0xff],
-            // We have nothing, so nothing can be asked for.
-            &Message::Request(block(0, 0)).encode(),
-        ] {
-            number += 1;
-            let mut remote = Remote::join(&swarm, number);
-            remote.say(&Message::KeepAlive);
-            remote.stream.queue(bad).unwrap();
-            let before = now();
-            assert!(remote.rest().await.is_empty(), "{bad:?}");
-            assert_eq!(now(), before, "{bad:?}");
-        }
-        assert!(swarm.state.borrow().peers.is_empty());
     });
 }
 
@@ -289,22 +221,6 @@ fn who_owes_blocks_is_not_waited_for_longer_than_thirty_seconds() {
             .iter()
             .filter(|message| matches!(message, Message::Request(_)));
         assert_eq!(asked_again.count(), 1, "one is asked for, to see");
-    });
-}
-
-#[test]
-fn a_flood_of_requests_does_not_grow_without_bound() {
-    ioloop::testing::run(async {
-        let torrent = Torrent::new("flood");
-        let swarm = torrent.seed(&Session::new(Some(15_000), None));
-        let mut remote = Remote::join(&swarm, 1);
-        remote.say(&Message::Interested);
-        remote.expect(|message| *message == Message::Unchoke).await;
-        for number in 0..1_100 {
-            remote.say(&Message::Request(block(number % 10, 0)));
-        }
-        remote.rest().await;
-        assert!(swarm.state.borrow().peers.is_empty());
     });
 }
 

@@ -14,7 +14,7 @@ use crate::wire::Message;
 
 async fn completes(swarm: &Swarm) {
     let result = timeout(Duration::from_secs(600), swarm.completed()).await;
-    result.expect("it stands still").unwrap();
+    result.expect("it stands still");
     assert!(is_right(swarm));
 }
 
@@ -268,9 +268,25 @@ fn who_has_no_disk_does_not_go_on() {
         let path = leech.storage.paths().next().unwrap().to_owned();
         std::fs::create_dir_all(path).unwrap();
         connect(&torrent.seed(&Session::new(None, None)), &leech, 1);
-        let failure = leech.completed().await.unwrap_err();
+        let failure = leech.failed().await;
         assert!(failure.contains("data: "), "{failure}");
         ioloop::sleep(Duration::from_secs(10)).await;
         assert!(leech.state.borrow().peers.is_empty());
+    });
+}
+
+#[test]
+fn a_seed_whose_files_are_gone_does_not_go_on() {
+    ioloop::testing::run(async {
+        let torrent = Torrent::new("gone");
+        let seed = torrent.seed(&Session::new(None, None));
+        for path in seed.storage.paths() {
+            std::fs::remove_file(path).unwrap();
+        }
+        connect(&seed, &torrent.leech(&Session::new(None, None)), 1);
+        let failure = seed.failed().await;
+        assert!(failure.contains("data: "), "{failure}");
+        ioloop::sleep(Duration::from_secs(10)).await;
+        assert!(seed.state.borrow().peers.is_empty());
     });
 }

@@ -39,17 +39,21 @@ pub(super) struct Torrent {
 
 impl Torrent {
     pub(super) fn new(name: &str) -> Torrent {
-        let length = PIECES * PIECE_LENGTH - 1_000;
+        Torrent::with_piece_length(name, PIECE_LENGTH)
+    }
+
+    pub(super) fn with_piece_length(name: &str, piece_length: u32) -> Torrent {
+        let length = PIECES * piece_length - 1_000;
         let content: Vec<u8> = (0..length)
-            .map(|n| (n * 7 % 251 + n / PIECE_LENGTH) as u8)
+            .map(|n| (n * 7 % 251 + n / piece_length) as u8)
             .collect();
         let hashes = content
-            .chunks(PIECE_LENGTH as usize)
+            .chunks(piece_length as usize)
             .map(|piece| Sha1::digest(piece).into());
         let metainfo = Metainfo {
             info_hash: InfoHash::of(name.as_bytes()),
             name: "data".into(),
-            piece_length: PIECE_LENGTH,
+            piece_length,
             pieces: hashes.collect(),
             files: vec![File {
                 path: "data".into(),
@@ -64,7 +68,7 @@ impl Torrent {
         let folder = std::env::temp_dir().join(unique);
         Torrent {
             content,
-            layout: Layout::new(length.into(), PIECE_LENGTH.into()).unwrap(),
+            layout: Layout::new(length.into(), piece_length.into()).unwrap(),
             metainfo,
             folder,
             folders: Cell::new(0),
@@ -151,13 +155,16 @@ pub(super) struct Remote {
 impl Remote {
     /// A peer at 10.0.0.`number`, which has shaken hands.
     pub(super) fn join(swarm: &Rc<Swarm>, number: u8) -> Remote {
+        Remote::join_as(swarm, number, [number; 20])
+    }
+
+    pub(super) fn join_as(swarm: &Rc<Swarm>, number: u8, id: PeerId) -> Remote {
         let (theirs, ours) = IoStream::pair();
         let (swarm, address) = (
             Rc::clone(swarm),
             SocketAddr::from(([10, 0, 0, number], 6881)),
         );
         let layout = swarm.layout;
-        let id = [number; 20];
         let exchange = async move { exchange(&swarm, ours, address, id).await.ok() };
         IoLoop::current().spawn(exchange).detach();
         Remote {
