@@ -13,6 +13,7 @@ use allocation_counter::measure;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter as Governor};
 use ioloop::IoLoop;
 use iostream::RateLimiter;
+use squall_benches::statistics::median;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let rounds_wanted = match std::env::args().nth(1) {
@@ -37,13 +38,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     println!("{:28}  {:>8}  {:>11}", "each grant", "ns", "allocations");
-    for ((name, way), mut times) in ways.into_iter().zip(times) {
-        times.sort_by(f64::total_cmp);
+    for ((name, way), times) in ways.into_iter().zip(times) {
         let allocated = measure(way).count_total as f64 / f64::from(GRANTS);
-        println!(
-            "{name:28}  {:8.1}  {allocated:11.3}",
-            times[times.len() / 2]
-        );
+        println!("{name:28}  {:8.1}  {allocated:11.3}", median(&times));
     }
     Ok(())
 }

@@ -69,6 +69,20 @@ fn two_processes(_kind: Kind) -> Outcome<Vec<Subject>> {
 /// What sends at a limited rate without a limiter.
 pub const BY_HAND: &str = "raw_rate";
 
+/// What measures a single layer, without servers or load.
+const fn layer(name: &'static str, purpose: &'static str) -> Command {
+    Command {
+        name,
+        purpose,
+        run: layers::run,
+        kind: Kind::Echo,
+        shapes: "1",
+        is_loading: false,
+        subjects: nobody,
+        flags: "--rounds",
+    }
+}
+
 pub const COMMANDS: [Command; 18] = [
     Command {
         name: "http",
@@ -191,46 +205,22 @@ pub const COMMANDS: [Command; 18] = [
         subjects: limiters,
         flags: "--subject --parts --seconds --rounds",
     },
-    Command {
-        name: "timers",
-        purpose: "nanoseconds to insert, cancel and fire one, a million pending, beside tokio",
-        run: layers::run,
-        kind: Kind::Echo,
-        shapes: "1",
-        is_loading: false,
-        subjects: nobody,
-        flags: "--rounds",
-    },
-    Command {
-        name: "tasks",
-        purpose: "nanoseconds to spawn and run, to wake and poll one, beside tokio",
-        run: layers::run,
-        kind: Kind::Echo,
-        shapes: "1",
-        is_loading: false,
-        subjects: nobody,
-        flags: "--rounds",
-    },
-    Command {
-        name: "wake",
-        purpose: "nanoseconds to wake another thread and be woken, beside an eventfd",
-        run: layers::run,
-        kind: Kind::Echo,
-        shapes: "1",
-        is_loading: false,
-        subjects: nobody,
-        flags: "--rounds",
-    },
-    Command {
-        name: "parse",
-        purpose: "nanoseconds for each of 64 small frames that arrive at once, beside bare loops",
-        run: layers::run,
-        kind: Kind::Echo,
-        shapes: "1",
-        is_loading: false,
-        subjects: nobody,
-        flags: "--rounds",
-    },
+    layer(
+        "timers",
+        "nanoseconds to insert, cancel and fire one, a million pending, beside tokio",
+    ),
+    layer(
+        "tasks",
+        "nanoseconds to spawn and run, to wake and poll one, beside tokio",
+    ),
+    layer(
+        "wake",
+        "nanoseconds to wake another thread and be woken, beside an eventfd",
+    ),
+    layer(
+        "parse",
+        "nanoseconds for each of 64 small frames that arrive at once, beside bare loops",
+    ),
     Command {
         name: "size",
         purpose: "the stripped hello, its crates, memory at start and time to build, beside hyper",
