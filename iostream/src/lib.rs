@@ -87,6 +87,7 @@ mod rate_stream;
 mod rate_turns;
 mod read_half;
 mod reading;
+mod reads;
 mod receive;
 mod settings;
 mod shared;
